@@ -1,0 +1,162 @@
+import { check } from "../resources/check";
+import { diff } from "../resources/diff";
+import { registry } from "../resources/registry";
+import { type Context, PartialFailure, type ResourceType } from "../resources/resource";
+import { unknownValue } from "../resources/unknown";
+import { configurationKeys } from "./configuration-keys";
+import { World } from "./world";
+
+/**
+ * The face of the registry that Pulumi's dynamic provider host drives. A resource's state holds a constant that only
+ * requires this module by name, so an upgrade of the package takes effect at once for every stored resource.
+ */
+
+type Properties = Record<string, unknown>;
+
+/** Everything that the dynamic host calls. */
+interface DynamicProvider {
+  configure(request: { config: { get(key: string): string | undefined } }): Promise<void>;
+  check(olds: Properties, news: Properties): Promise<{ inputs: Properties; failures: { property: string; reason: string }[] }>;
+  diff(id: string, olds: Properties, news: Properties): Promise<{ changes: boolean; replaces: string[] }>;
+  create(inputs: Properties): Promise<{ id: string; outs: Properties }>;
+  read(id: string, props: Properties): Promise<{ id?: string; props?: Properties }>;
+  update(id: string, olds: Properties, news: Properties): Promise<{ outs: Properties }>;
+  delete(id: string, props: Properties): Promise<void>;
+}
+
+let world: World | undefined;
+
+/** The provider of one resource type. */
+export function dynamicProvider(name: string): DynamicProvider {
+  const type = registry[name];
+  if (!type) throw new Error(`pulumi-openstack-backup has no resource type '${name}'`);
+  return {
+    // The host does not wait for this before the first calls: the configuration is stored before any await.
+    async configure({ config }) {
+      world ??= startWorld(config);
+    },
+
+    async check(olds, news) {
+      return clean(async () => {
+        const context = contextOf(news);
+        const before = bare(olds);
+        const { inputs, refusals } = await check(type, before, bare(news), context);
+        if (refusals.length === 0 && Object.keys(before).length === 0) await explain(type, undefined, inputs, context);
+        return { inputs, failures: refusals };
+      });
+    },
+
+    async diff(_id, olds, news) {
+      return clean(async () => {
+        const context = contextOf(news);
+        const { changed, replaces, drift } = await diff(type, bare(olds), bare(news), context);
+        for (const line of drift) context.log(`drift: ${line}`);
+        const changes = changed.length > 0 || drift.length > 0;
+        if (changes && replaces.length === 0) await explain(type, bare(olds), bare(news), context);
+        return { changes, replaces };
+      });
+    },
+
+    async create(inputs) {
+      return clean(async () => {
+        const context = await begin(type, inputs);
+        const { id, outputs } = await type.create(bare(inputs), context);
+        return { id, outs: { ...bare(inputs), ...outputs } };
+      }, inputs);
+    },
+
+    async read(id, props) {
+      return clean(async () => {
+        const fresh = await type.read(id, bare(props), contextOf(props));
+        return fresh ? { id: fresh.id, props: { ...bare(props), ...fresh.outputs } } : {};
+      });
+    },
+
+    async update(id, olds, news) {
+      return clean(async () => {
+        const context = await begin(type, news);
+        return { outs: { ...bare(news), ...(await type.update(id, bare(olds), bare(news), context)) } };
+      }, news);
+    },
+
+    async delete(id, props) {
+      return clean(() => type.delete(id, bare(props), contextOf(props)));
+    },
+  };
+}
+
+function startWorld(config: { get(key: string): string | undefined }): World {
+  const found: Record<string, string> = {};
+  for (const key of configurationKeys) {
+    const value = config.get(key);
+    if (value !== undefined) found[key] = value;
+  }
+  const started = new World(found, line => console.log(line));
+  endWithParent(started);
+  return started;
+}
+
+/** A host whose engine is gone (kill -9, a cancelled pipeline) must not go on working on its own. */
+function endWithParent(started: World): void {
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    started.abort.abort(new Error("the engine is gone"));
+    setTimeout(() => process.exit(1), 10_000).unref();
+  }, 500);
+  timer.unref();
+}
+
+function contextOf(properties: Properties): Context {
+  if (!world) world = new World({}, line => console.log(line));
+  const owner = typeof properties.owner === "string" ? properties.owner : "";
+  return world.context(owner.split("/").slice(2).join("/") || owner);
+}
+
+/** The context of an operation that makes something: what a dead run left is swept first, once per run. */
+async function begin(type: ResourceType, properties: Properties): Promise<Context> {
+  const context = contextOf(properties);
+  if ("cloud" in type.inputs.shape) {
+    const place = properties as { owner: string; cloud?: string; region?: string };
+    await world?.swept(place.owner, place).catch(error => context.warn(`the sweep failed: ${(error as Error).message}`));
+  }
+  return context;
+}
+
+/** Says what the coming run will do, in the preview. Values that are not known yet are left out. */
+async function explain(type: ResourceType, state: Properties | undefined, inputs: Properties, context: Context): Promise<void> {
+  const known = Object.fromEntries(Object.entries(inputs).filter(([, value]) => value !== unknownValue));
+  try {
+    for (const line of (await type.plan?.(state, known, context)) ?? []) context.log(line);
+  } catch (error) {
+    context.warn(`what will be kept and removed cannot be said now: ${(error as Error).message}`);
+  }
+}
+
+/** Without the host's own properties. */
+function bare(properties: Properties | undefined): Properties {
+  const { __provider, ...rest } = properties ?? {};
+  return rest;
+}
+
+/**
+ * Errors as the host passes them on: it prints the stack, so the stack is the message. A partial failure carries all of
+ * the inputs with `__provider`, which the host does not add: without it the resource could never be deleted.
+ */
+async function clean<T>(act: () => Promise<T>, inputs?: Properties): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const shown = new Error(message);
+    shown.stack = message;
+    if (error instanceof PartialFailure && inputs)
+      Object.assign(shown, {
+        id: error.fresh.id,
+        properties: { ...inputs, ...error.fresh.outputs },
+        reasons: [message],
+      });
+    throw shown;
+  }
+}

@@ -1,0 +1,80 @@
+import { localMover } from "../movers/local/local-mover";
+import { ConfigError, openSession, resolveCloud, type Session } from "../openstack";
+import { stackOf } from "../operations/marks";
+import { leftovers, sweep } from "../operations/sweep";
+import type { Context } from "../resources/resource";
+import { openRepository, type Repository, type RepositoryAccess } from "../restic";
+
+/** The world of one process: its configuration, its sessions and its repositories, shared by all resources. */
+export class World {
+  private readonly sessions = new Map<string, Session>();
+  private readonly repositories = new Map<string, Repository>();
+  private readonly sweeps = new Map<string, Promise<void>>();
+  /** Ends everything that runs, when nobody is left who wants it. */
+  readonly abort = new AbortController();
+
+  /** `config` holds Pulumi configuration by its full keys, such as `openstack:authUrl`. */
+  constructor(
+    private readonly config: Readonly<Record<string, string>>,
+    private readonly print: (line: string) => void,
+    private readonly environment: NodeJS.ProcessEnv = process.env,
+  ) {}
+
+  /** The context of one call; `name` is what people call the resource. */
+  context(name: string): Context {
+    return {
+      now: clock(this.environment),
+      log: line => this.print(`[${name}] ${line}`),
+      warn: line => this.print(`warning: [${name}] ${line}`),
+      signal: this.abort.signal,
+      session: place => this.session(place),
+      repository: access => this.repository(access),
+      mover: localMover,
+    };
+  }
+
+  session(place: { cloud?: string | undefined; region?: string | undefined }): Session {
+    const key = JSON.stringify([place.cloud, place.region]);
+    let session = this.sessions.get(key);
+    if (!session) {
+      const options = {
+        config: { ...this.config },
+        ...(place.cloud === undefined ? {} : { cloud: place.cloud }),
+        ...(place.region === undefined ? {} : { region: place.region }),
+      };
+      session = openSession(resolveCloud(options, this.environment));
+      this.sessions.set(key, session);
+    }
+    return session;
+  }
+
+  repository(access: RepositoryAccess): Repository {
+    const key = JSON.stringify(access);
+    let repository = this.repositories.get(key);
+    if (!repository) this.repositories.set(key, (repository = openRepository(access, { log: this.print })));
+    return repository;
+  }
+
+  /** Once per run, before anything is made: removes what a dead run of this stack left and nobody will adopt. */
+  swept(owner: string, place: { cloud?: string | undefined; region?: string | undefined }): Promise<void> {
+    const stack = stackOf(owner);
+    const key = JSON.stringify([stack, place.cloud, place.region]);
+    let swept = this.sweeps.get(key);
+    if (!swept) {
+      const session = this.session(place);
+      swept = leftovers(session, stack, { now: clock(this.environment) }).then(found => sweep(session, found, this.print));
+      this.sweeps.set(key, swept);
+    }
+    return swept;
+  }
+}
+
+/** Now, or what `OSBACKUP_NOW` (ISO 8601) says instead. */
+export function clock(environment: NodeJS.ProcessEnv = process.env): Date {
+  const given = environment.OSBACKUP_NOW;
+  if (given === undefined || given === "") return new Date();
+  const now = new Date(given);
+  if (Number.isNaN(now.getTime()))
+    throw new ConfigError(`OSBACKUP_NOW is '${given}', give an ISO 8601 instant such as 2026-11-22T02:30:00Z`);
+  return now;
+}

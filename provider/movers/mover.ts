@@ -1,0 +1,59 @@
+import type { Session } from "../openstack";
+import type { BackupResult, RepositoryAccess } from "../restic";
+
+/** One run: which volume goes into which repository, and under which name. */
+export interface BackupRun {
+  session: Session;
+  /** The temporary volume; the mover may write to it (a journal is replayed), never to the source. */
+  volumeId: string;
+  /** `<project>/<stack>/<resource name>`: the same mount path and host in every run of a set depend on it. */
+  owner: string;
+  repository: RepositoryAccess;
+  /** "file" reads the file system, "block" streams the device, "auto" takes files where there are any. */
+  content: "auto" | "file" | "block";
+  /** Inside the volume, beginning at its root; `["/"]` is everything. */
+  paths: string[];
+  exclude: string[];
+  host: string;
+  tags: string[];
+  time: Date;
+  timeoutSeconds: number;
+  log: (line: string) => void;
+  signal?: AbortSignal | undefined;
+}
+
+/** What restic reported, and how the bytes reached it. */
+export interface MovedBackup extends BackupResult {
+  content: "file" | "block";
+  fileSystem?: string;
+  /** False where the machine could not read the files with their owners (without root and FUSE). */
+  ownersPreserved: boolean;
+  /** For people: "loop mount", "fuse2fs", … */
+  how: string;
+}
+
+/** One restore: which restic snapshot fills which new, blank volume. */
+export interface RestoreRun {
+  session: Session;
+  volumeId: string;
+  owner: string;
+  repository: RepositoryAccess;
+  resticSnapshotId: string;
+  content: "file" | "block";
+  /** The file system to make where files are restored. */
+  fileSystem: "ext4" | "xfs";
+  /** Reads back what was written and compares it. */
+  verify: boolean;
+  timeoutSeconds: number;
+  log: (line: string) => void;
+  signal?: AbortSignal | undefined;
+}
+
+/** How the bytes of a volume reach restic, and come back. Each method may be called again after a kill at any point. */
+export interface Mover {
+  synchronize(run: BackupRun): Promise<MovedBackup>;
+  /** Fills a volume; returns how it was written, for people. */
+  restore(run: RestoreRun): Promise<{ how: string; ownersPreserved: boolean }>;
+  /** Removes what an earlier run of this owner left where the bytes were read; returns it in words. */
+  cleanup(run: Pick<BackupRun, "owner" | "log">): Promise<string[]>;
+}

@@ -1,0 +1,64 @@
+import { isBadRequest, isConflict, isNotFound, messages, type Session } from "../openstack";
+import { type Kind, type WaitOptions, WaitError, waitForRemoval } from "./watch";
+
+/** First pause before a refused removal is tried again, in milliseconds; it doubles up to `longestPauseMs`. */
+const firstPauseMs = 500;
+const longestPauseMs = 15_000;
+
+/**
+ * Removes a snapshot or volume and returns only once a GET says 404. A removal that the backend refuses (busy:
+ * a clone depends on it, a watcher is left) is tried again within the timeout.
+ * @throws WaitError with the object's status and Cinder's user messages when the time is over.
+ */
+export async function removeUntilGone<T extends { id: string; status: string }>(
+  session: Session,
+  kind: Kind<T>,
+  id: string,
+  options: Omit<WaitOptions, "doing">,
+): Promise<void> {
+  const doing = `removing ${kind.name} ${id}`;
+  const deadline = Date.now() + options.timeoutSeconds * 1000;
+  let refusal = "";
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+    options.signal?.throwIfAborted();
+    try {
+      await kind.remove(session, id);
+      const remainingSeconds = Math.max(1, Math.round((deadline - Date.now()) / 1000));
+      const end = await waitForRemoval(session, kind, id, { doing, timeoutSeconds: remainingSeconds, signal: options.signal });
+      if (end.gone) return;
+      refusal = `cinder accepted the removal and put the ${kind.name} back to '${end.status}'`;
+    } catch (error) {
+      if (isNotFound(error)) return;
+      if (error instanceof WaitError) throw await explained(error.message);
+      // 400: its status does not allow it right now (creating, still attached, has dependents).
+      if (!isBadRequest(error) && !isConflict(error)) throw error;
+      refusal = (error as Error).message;
+    }
+    if (Date.now() + pauseMs > deadline)
+      throw await explained(`${doing}: not gone after ${options.timeoutSeconds} s, ${refusal}`);
+    await pause(pauseMs, options.signal);
+  }
+
+  async function explained(message: string): Promise<WaitError> {
+    const reasons = await messages.list(session, id).catch(() => []);
+    const newest = reasons[0]?.user_message;
+    return new WaitError(newest ? `${message}; cinder says: ${newest}` : message, true);
+  }
+}
+
+/** Sleeps, but not past an abort. */
+export function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const done = () => {
+      signal?.removeEventListener("abort", cancelled);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    const cancelled = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    if (signal?.aborted) cancelled();
+    else signal?.addEventListener("abort", cancelled, { once: true });
+  });
+}

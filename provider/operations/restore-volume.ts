@@ -1,0 +1,90 @@
+import { isNotFound, type Session, volumes } from "../openstack";
+import type { Volume } from "../openstack/volumes";
+import { endAttachments } from "./attach-volume";
+import { inventoryOf } from "./inventory";
+import { type Mark, toMetadata } from "./marks";
+import { removeUntilGone } from "./remove";
+import { UndoList } from "./undo-list";
+import { volumeKind, waitForStatus } from "./watch";
+
+/** The volume to restore into: a new one, marked with its owner and what it is made from. */
+export interface RestoreTarget {
+  session: Session;
+  mark: Mark;
+  /** What the volume is made from, `cinder:<snapshot id>` or `restic:<snapshot id>`: an existing one is adopted. */
+  sourceKey: string;
+  name: string;
+  description?: string | undefined;
+  snapshotId?: string | undefined;
+  sizeGib?: number | undefined;
+  volumeType?: string | undefined;
+  availabilityZone?: string | undefined;
+  metadata: Record<string, string>;
+  timeoutSeconds: number;
+  signal?: AbortSignal | undefined;
+}
+
+const sourceMetadata = "osbackup-restored-from";
+const stateMetadata = "osbackup-restore-state";
+
+/**
+ * Makes the volume and fills it by `fill` (a Cinder snapshot needs none). Nothing is left of a failed restore; a volume
+ * that a killed run left unfinished is removed and made again, a finished one is adopted.
+ */
+export async function restoreVolume<T>(
+  target: RestoreTarget,
+  fill: (volume: Volume) => Promise<T>,
+): Promise<{ volume: Volume; filled: T | undefined; made: boolean }> {
+  const { session } = target;
+  const inventory = inventoryOf(session);
+  const options = target.signal ? { signal: target.signal } : {};
+  for (const { row } of await inventory.ownVolumes(mark => mark.role === "restored" && mark.owner === target.mark.owner)) {
+    if (row.metadata?.[sourceMetadata] !== target.sourceKey) continue;
+    const live = await volumes.get(session, row.id, options).catch(ignoreNotFound);
+    if (live?.metadata?.[stateMetadata] === "complete") return { volume: live, filled: undefined, made: false };
+    if (live) {
+      await endAttachments(session, row.id);
+      await removeUntilGone(session, volumeKind, row.id, { timeoutSeconds: target.timeoutSeconds });
+    }
+    inventory.noteGone(row.id);
+  }
+  const begun = await volumes.create(
+    session,
+    {
+      name: target.name,
+      metadata: {
+        ...target.metadata,
+        ...toMetadata(target.mark),
+        [sourceMetadata]: target.sourceKey,
+        [stateMetadata]: "filling",
+      },
+      ...(target.description === undefined ? {} : { description: target.description }),
+      ...(target.snapshotId === undefined ? {} : { snapshotId: target.snapshotId }),
+      ...(target.sizeGib === undefined ? {} : { sizeGib: target.sizeGib }),
+      ...(target.volumeType === undefined ? {} : { volumeType: target.volumeType }),
+      ...(target.availabilityZone === undefined ? {} : { availabilityZone: target.availabilityZone }),
+    },
+    options,
+  );
+  const undo = new UndoList();
+  undo.add(`volume ${begun.id}`, () =>
+    removeUntilGone(session, volumeKind, begun.id, { timeoutSeconds: target.timeoutSeconds }),
+  );
+  try {
+    const volume = await waitForStatus(session, volumeKind, begun.id, "available", {
+      doing: `restoring volume ${begun.id} from ${target.sourceKey}`,
+      timeoutSeconds: target.timeoutSeconds,
+      signal: target.signal,
+    });
+    const filled = await fill(volume);
+    await volumes.setMetadata(session, volume.id, { [stateMetadata]: "complete" });
+    await inventory.noteVolume(volume);
+    return { volume, filled, made: true };
+  } catch (error) {
+    throw await undo.undo(error);
+  }
+}
+
+function ignoreNotFound(error: unknown): undefined {
+  if (!isNotFound(error)) throw error;
+}

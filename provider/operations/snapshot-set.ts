@@ -1,0 +1,165 @@
+import { messages, type Session, snapshots } from "../openstack";
+import type { Snapshot } from "../openstack/snapshots";
+import { inventoryOf, type Marked, timeOf } from "./inventory";
+import { type Mark, runKey, toMetadata } from "./marks";
+import { removeUntilGone } from "./remove";
+import { applyRetention, type Decision, type Point, type Retention } from "./retention";
+import { snapshotKind, WaitError, waitForStatus } from "./watch";
+
+/** A recovery point that is a Cinder snapshot. Good means `available`. */
+export interface SnapshotPoint extends Point {
+  snapshotId: string;
+  name: string;
+  status: string;
+  sizeGib: number;
+  slot: string | undefined;
+  trigger: string | undefined;
+  takenAt: string;
+}
+
+/** Which snapshots make up one set, and how long Cinder may take with one. */
+export interface SnapshotSet {
+  session: Session;
+  owner: string;
+  volumeId: string;
+  timeoutSeconds: number;
+  log: (line: string) => void;
+  signal?: AbortSignal | undefined;
+}
+
+/** The points of a set as Cinder has them, newest first. */
+export async function points(set: SnapshotSet): Promise<SnapshotPoint[]> {
+  const found = await inventoryOf(set.session).snapshots(set.owner, set.volumeId);
+  return found.filter(({ mark }) => mark.role === "recovery-point").map(asPoint);
+}
+
+function asPoint(found: Marked<Snapshot>): SnapshotPoint {
+  const { row, mark } = found;
+  const time = new Date(timeOf(found));
+  return {
+    id: row.id,
+    time,
+    good: row.status === "available",
+    snapshotId: row.id,
+    name: row.name ?? "",
+    status: row.status,
+    sizeGib: row.size,
+    slot: mark.slot,
+    trigger: mark.trigger,
+    takenAt: mark.takenAt ?? `${(row.created_at ?? time.toISOString()).slice(0, 19)}Z`,
+  };
+}
+
+/** How to make the point of one run. */
+export interface TakePoint {
+  name: string;
+  description?: string | undefined;
+  force: boolean;
+  mark: Mark;
+  metadata: Record<string, string>;
+}
+
+/** What `takePoint` did. */
+export interface TakenPoint {
+  point: SnapshotPoint;
+  /** False when a point of this run existed already and was adopted. */
+  made: boolean;
+}
+
+/**
+ * The recovery point of one run: an existing one with the same slot and trigger is adopted, otherwise a snapshot is
+ * made and waited for. A snapshot that goes to `error` is removed again; Cinder's own words are in the error.
+ */
+export async function takePoint(set: SnapshotSet, take: TakePoint): Promise<TakenPoint> {
+  const inventory = inventoryOf(set.session);
+  for (const candidate of await points(set)) {
+    if (runKey(candidate) !== runKey(take.mark)) continue;
+    if (candidate.status === "available") return { point: candidate, made: false };
+    if (candidate.status === "creating") {
+      set.log(`adopting snapshot ${candidate.id}, which an earlier run began`);
+      return { point: await settled(candidate.id), made: false };
+    }
+    set.log(`removing snapshot ${candidate.id}, which is '${candidate.status}'`);
+    await removePoint(set, candidate.id);
+  }
+  const begun = await snapshots.create(
+    set.session,
+    {
+      volumeId: set.volumeId,
+      name: take.name,
+      ...(take.description === undefined ? {} : { description: take.description }),
+      force: take.force,
+      metadata: { ...take.metadata, ...toMetadata(take.mark) },
+    },
+    { ...(set.signal && { signal: set.signal }) },
+  );
+  await inventory.noteSnapshot(begun);
+  return { point: await settled(begun.id), made: true };
+
+  async function settled(id: string): Promise<SnapshotPoint> {
+    const doing = `creating snapshot ${id} of volume ${set.volumeId}`;
+    try {
+      const row = await waitForStatus(set.session, snapshotKind, id, "available", {
+        doing,
+        timeoutSeconds: set.timeoutSeconds,
+        signal: set.signal,
+      });
+      await inventory.noteSnapshot(row);
+      return asPoint({ row, mark: take.mark });
+    } catch (error) {
+      if (!(error instanceof WaitError) || error.timedOut) throw timedOut(error);
+      const said = (await messages.list(set.session, id).catch(() => []))[0]?.user_message;
+      await removePoint(set, id);
+      throw new WaitError(said ? `${error.message}; cinder says: ${said}` : error.message, false, { cause: error });
+    }
+  }
+}
+
+/** S0's message, which users look up. The snapshot stays marked: the next run adopts it or removes it. */
+function timedOut(error: unknown): unknown {
+  return error instanceof WaitError
+    ? new WaitError(`Snapshot creation timed out: ${error.message}`, true, { cause: error.cause })
+    : error;
+}
+
+/** Removes one point and returns once it is really gone. */
+export async function removePoint(set: SnapshotSet, id: string): Promise<void> {
+  await removeUntilGone(set.session, snapshotKind, id, { timeoutSeconds: set.timeoutSeconds, signal: set.signal });
+  inventoryOf(set.session).noteGone(id);
+}
+
+/** What retention decided and did to a set. */
+export interface Pruned<P extends Point> {
+  kept: Decision<P>[];
+  removed: Decision<P>[];
+  /** Points that should have gone and could not, with the reason. */
+  failed: { point: P; reason: string }[];
+}
+
+/** Removes what the policy no longer keeps, oldest first. A failure does not stop the others; it is reported. */
+export async function prune(
+  set: SnapshotSet,
+  retention: Retention,
+  options: { asOf: Date; timeZone: string },
+): Promise<Pruned<SnapshotPoint>> {
+  const decided = applyRetention(await points(set), retention, options);
+  const removed: Decision<SnapshotPoint>[] = [];
+  const failed: { point: SnapshotPoint; reason: string }[] = [];
+  await Promise.all(
+    [...decided.remove].reverse().map(async decision => {
+      try {
+        await removePoint(set, decision.point.id);
+        removed.push(decision);
+        set.log(`removed ${describePoint(decision.point)}: ${decision.reasons.join(", ")}`);
+      } catch (error) {
+        failed.push({ point: decision.point, reason: error instanceof Error ? error.message : String(error) });
+      }
+    }),
+  );
+  return { kept: decided.keep, removed, failed };
+}
+
+/** A point as people know it. */
+export function describePoint(point: { id: string; time: Date; slot?: string | undefined }): string {
+  return `${point.id.slice(0, 8)} of ${point.slot ?? point.time.toISOString().replace(".000Z", "Z")}`;
+}

@@ -1,0 +1,117 @@
+import { isNotFound, type Session, snapshots, volumes } from "../openstack";
+import type { Volume } from "../openstack/volumes";
+import { endAttachments } from "./attach-volume";
+import { inventoryOf } from "./inventory";
+import { fromMetadata, instant, type Mark, toMetadata } from "./marks";
+import { removeUntilGone } from "./remove";
+import { volumeKind, waitForStatus } from "./watch";
+
+/** A volume that exists only while something reads it: what it is made from and whose it is. */
+export interface TemporaryVolumeSpec {
+  owner: string;
+  set: string;
+  snapshotId: string;
+  slot?: string | undefined;
+  volumeType?: string | undefined;
+  availabilityZone?: string | undefined;
+  /** Cinder's size; the snapshot's when absent. */
+  sizeGib?: number | undefined;
+  /** Wait for `available`, and for the removal. */
+  timeoutSeconds: number;
+  /** After this the sweep may remove it although nobody released it. */
+  expiresAfterSeconds: number;
+}
+
+/** One way to the temporary volume of a snapshot: the existing one is adopted, otherwise it is made. */
+export async function ensureTemporaryVolume(
+  session: Session,
+  spec: TemporaryVolumeSpec,
+  context: { now: Date; log: (line: string) => void; signal?: AbortSignal | undefined },
+): Promise<{ volume: Volume; made: boolean }> {
+  const inventory = inventoryOf(session);
+  const options = context.signal ? { signal: context.signal } : {};
+  for (const { row } of await existing(session, spec)) {
+    const doing = `creating temporary volume ${row.id} from snapshot ${spec.snapshotId}`;
+    const live = await volumes.get(session, row.id, options).catch(ignoreNotFound);
+    if (live?.status === "available" || live?.status === "in-use") return { volume: live, made: false };
+    if (live?.status === "creating") {
+      const volume = await waitForStatus(session, volumeKind, row.id, "available", {
+        doing,
+        timeoutSeconds: spec.timeoutSeconds,
+        signal: context.signal,
+      });
+      return { volume, made: false };
+    }
+    if (live) {
+      context.log(`removing temporary volume ${row.id}, which is '${live.status}'`);
+      await removeUntilGone(session, volumeKind, row.id, { timeoutSeconds: spec.timeoutSeconds, signal: context.signal });
+    }
+    inventory.noteGone(row.id);
+  }
+  const mark: Mark = {
+    owner: spec.owner,
+    set: spec.set,
+    role: "temporary",
+    slot: spec.slot,
+    expiresAt: instant(new Date(context.now.getTime() + spec.expiresAfterSeconds * 1000)),
+  };
+  const begun = await volumes.create(
+    session,
+    {
+      snapshotId: spec.snapshotId,
+      sizeGib: spec.sizeGib ?? (await snapshots.get(session, spec.snapshotId, options)).size,
+      name: `temporary-${spec.set}`.slice(0, 255),
+      description: `temporary volume of backup set ${spec.set}, removed after use`.slice(0, 255),
+      metadata: toMetadata(mark),
+      ...(spec.volumeType === undefined ? {} : { volumeType: spec.volumeType }),
+      ...(spec.availabilityZone === undefined ? {} : { availabilityZone: spec.availabilityZone }),
+    },
+    options,
+  );
+  await inventory.noteVolume(begun);
+  try {
+    const volume = await waitForStatus(session, volumeKind, begun.id, "available", {
+      doing: `creating temporary volume ${begun.id} from snapshot ${spec.snapshotId}`,
+      timeoutSeconds: spec.timeoutSeconds,
+      signal: context.signal,
+    });
+    await inventory.noteVolume(volume);
+    return { volume, made: true };
+  } catch (error) {
+    await removeUntilGone(session, volumeKind, begun.id, { timeoutSeconds: spec.timeoutSeconds });
+    inventory.noteGone(begun.id);
+    throw error;
+  }
+}
+
+/** Removes every temporary volume of this owner made from this snapshot, and `volumeId`; one that is gone is success. */
+export async function releaseTemporaryVolume(
+  session: Session,
+  spec: Pick<TemporaryVolumeSpec, "owner" | "snapshotId" | "timeoutSeconds">,
+  options: { volumeId?: string | undefined; signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  const found = await existing(session, spec);
+  const ids = new Set(found.map(({ row }) => row.id));
+  if (options.volumeId && !ids.has(options.volumeId)) {
+    const row = await volumes.get(session, options.volumeId).catch(ignoreNotFound);
+    const mark = fromMetadata(row?.metadata);
+    if (mark?.role === "temporary" && mark.owner === spec.owner) ids.add(options.volumeId);
+  }
+  await Promise.all(
+    [...ids].map(async id => {
+      await endAttachments(session, id);
+      await removeUntilGone(session, volumeKind, id, { timeoutSeconds: spec.timeoutSeconds, signal: options.signal });
+      inventoryOf(session).noteGone(id);
+    }),
+  );
+}
+
+function existing(session: Session, spec: Pick<TemporaryVolumeSpec, "owner" | "snapshotId">) {
+  return inventoryOf(session)
+    .ownVolumes(mark => mark.role === "temporary" && mark.owner === spec.owner)
+    .then(found => found.filter(({ row }) => row.snapshot_id === spec.snapshotId));
+}
+
+function ignoreNotFound(error: unknown): undefined {
+  if (!isNotFound(error)) throw error;
+}

@@ -1,0 +1,120 @@
+import type { z } from "zod";
+import { ConfigError, isUnauthorized, isUnreachable } from "../openstack";
+import { type Context, metaOf, type Refusal, type ResourceType, type State } from "./resource";
+import { hasUnknown } from "./unknown";
+
+/** What check says: the inputs with their defaults and their slot, or why they are refused. */
+export interface Checked {
+  inputs: Record<string, unknown>;
+  refusals: Refusal[];
+}
+
+/**
+ * Checks the inputs of one resource, for every type alike: each property against its schema under its own path,
+ * unknown values left alone, then the rules across properties, then the clock, then what the cloud and the
+ * repository can be asked before anything is made.
+ */
+export async function check(
+  type: ResourceType,
+  olds: Record<string, unknown> | undefined,
+  news: Record<string, unknown>,
+  context: Context,
+): Promise<Checked> {
+  const refusals: Refusal[] = [];
+  const inputs: Record<string, unknown> = {};
+  const shape = type.inputs.shape as Record<string, z.ZodType>;
+  for (const [property, field] of Object.entries(shape)) {
+    const value = news[property] ?? undefined;
+    if (hasUnknown(value)) {
+      inputs[property] = value;
+      continue;
+    }
+    const parsed = field.safeParse(value);
+    if (parsed.success) {
+      if (parsed.data !== undefined) inputs[property] = parsed.data;
+    } else refusals.push(...parsed.error.issues.map(issue => refusalOf(property, issue, value, metaOf(field).secret)));
+  }
+  for (const property of Object.keys(news)) {
+    if (property in shape || property.startsWith("__")) continue;
+    refusals.push({ property, reason: `${type.name} has no property '${property}'${nearest(property, Object.keys(shape))}` });
+  }
+  if (refusals.length === 0) refusals.push(...(type.rules?.(known(inputs)) ?? []));
+  if (refusals.length > 0) return { inputs: news, refusals };
+
+  const settled = type.settle && !hasUnknownTiming(inputs) ? type.settle(inputs, olds, context) : inputs;
+  const complete = withoutAbsent(settled);
+  if (!hasUnknown(preflightInputs(type, complete)) && needsPreflight(type, olds, complete))
+    refusals.push(...(await preflight(type, complete, context)));
+  return { inputs: complete, refusals };
+}
+
+/** The schedule decides the slot; while it is unknown there is none to settle. */
+function hasUnknownTiming(inputs: Record<string, unknown>): boolean {
+  return ["schedule", "timeZone", "paused", "trigger", "checkSchedule", "pruneSchedule"].some(key => hasUnknown(inputs[key]));
+}
+
+function preflightInputs(type: ResourceType, inputs: Record<string, unknown>): unknown[] {
+  return (type.preflightKeys ?? []).map(key => inputs[key]);
+}
+
+function needsPreflight(type: ResourceType, olds: Record<string, unknown> | undefined, inputs: Record<string, unknown>): boolean {
+  if (!type.preflight) return false;
+  if (!olds || Object.keys(olds).length === 0) return true;
+  return (type.preflightKeys ?? []).some(key => JSON.stringify(olds[key]) !== JSON.stringify(inputs[key]));
+}
+
+async function preflight(type: ResourceType, inputs: Record<string, unknown>, context: Context): Promise<Refusal[]> {
+  try {
+    return (await type.preflight?.(inputs, context)) ?? [];
+  } catch (error) {
+    if (isUnreachable(error)) {
+      context.warn(`the cloud cannot be asked now, so nothing was checked against it: ${(error as Error).message}`);
+      return [];
+    }
+    if (error instanceof ConfigError || isUnauthorized(error))
+      return [{ property: "cloud", reason: (error as Error).message }];
+    throw error;
+  }
+}
+
+function refusalOf(property: string, issue: z.core.$ZodIssue, value: unknown, secret = false): Refusal {
+  const path = [property, ...issue.path].join(".");
+  let at: unknown = value;
+  for (const step of issue.path) at = (at as Record<PropertyKey, unknown> | undefined)?.[step];
+  const shown = secret || at === undefined || typeof at === "object" ? "" : ` (is ${JSON.stringify(at)})`;
+  if (issue.code === "unrecognized_keys")
+    return { property: path, reason: `has no property '${issue.keys.join("', '")}'` };
+  if (issue.code === "invalid_type" && at === undefined) return { property: path, reason: `is required, a ${issue.expected}` };
+  return { property: path, reason: `${issue.message}${shown}` };
+}
+
+/** ", did you mean 'x'?" for a slip of the keyboard. */
+function nearest(word: string, candidates: string[]): string {
+  const best = candidates
+    .map(candidate => ({ candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()) }))
+    .sort((a, b) => a.distance - b.distance)[0];
+  return best && best.distance <= Math.max(2, word.length / 3) ? `, did you mean '${best.candidate}'?` : "";
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++)
+      next[j] = Math.min(
+        (row[j] as number) + 1,
+        (next[j - 1] as number) + 1,
+        (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1),
+      );
+    row = next;
+  }
+  return row[b.length] as number;
+}
+
+function known(inputs: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(inputs).filter(([, value]) => !hasUnknown(value)));
+}
+
+function withoutAbsent(inputs: Partial<State>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(inputs).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,283 @@
+import { z } from "zod";
+import { inventoryOf } from "../operations/inventory";
+import { instant, type Mark, runKey, toMetadata } from "../operations/marks";
+import { applyRetention, type Retention } from "../operations/retention";
+import {
+  describePoint,
+  type Pruned,
+  points,
+  prune,
+  removePoint,
+  type SnapshotPoint,
+  type SnapshotSet,
+  takePoint,
+} from "../operations/snapshot-set";
+import { snapshots } from "../openstack";
+import { deletionPolicy, nextDue, owner, place, retention, retentionOf, set, settleSlot, timing, timingRules } from "./inputs";
+import { type Context, PartialFailure, resourceType, type State } from "./resource";
+
+const inputs = z.object({
+  owner,
+  set: set.optional(),
+  ...place,
+  volumeId: z.string().min(1).describe("The Cinder volume to protect.").meta({ replaceOnChanges: true }),
+  ...timing,
+  retention: retention.default({ keepLast: 3, keepForDays: 7 }),
+  namePrefix: z.string().min(1).max(200).default("backup").describe("Snapshot names are `{namePrefix}-{set}-{timestamp}`."),
+  name: z.string().min(1).max(255).describe("The snapshot's whole name, instead of prefix, set and timestamp.").optional(),
+  description: z.string().max(255).describe("Description of the snapshots.").optional(),
+  force: z
+    .boolean()
+    .default(true)
+    .describe("Snapshot a volume that is attached. From microversion 3.66 Cinder always does. Default true."),
+  timeoutSeconds: z.number().positive().default(600).describe("Wait for `available`, and for each removal, in seconds."),
+  metadata: z.record(z.string(), z.string().max(255)).default({}).describe("More metadata for the snapshots."),
+  adoptId: z
+    .string()
+    .describe("A snapshot of this volume made by other means, to be taken into the set: stands in for `import`.")
+    .optional(),
+  deletionPolicy: deletionPolicy
+    .default("delete")
+    .describe("Whether the set's snapshots go with the resource: 'delete' (default) or 'retain'."),
+});
+
+const pointOutput = z.object({
+  snapshotId: z.string(),
+  name: z.string(),
+  slot: z.string().optional(),
+  takenAt: z.string(),
+  status: z.string(),
+  keptBecause: z.array(z.string()),
+});
+
+const outputs = z.object({
+  snapshotId: z.string().describe("Id of the current recovery point; empty before the first one."),
+  takenAt: z.string().describe("When the current point was taken, ISO 8601 in UTC; empty before the first one."),
+  sizeGib: z.number().describe("Size of the volume at that moment, in GiB."),
+  points: z.array(pointOutput).describe("All points of the set, newest first, each with why it is kept."),
+  removed: z
+    .array(z.object({ snapshotId: z.string(), time: z.string(), because: z.array(z.string()) }))
+    .describe("What the last run removed, and why."),
+  nextDue: z.string().describe("When the next point is due, ISO 8601 in UTC; empty without a schedule."),
+});
+
+type Inputs = z.output<typeof inputs>;
+type Outputs = z.output<typeof outputs>;
+
+/**
+ * The set of Cinder snapshots of one volume under one schedule and retention; the newest is current. Serves S0's
+ * snapshot part, S1's copy sets and S2's protect.
+ */
+export const cinderSnapshot = resourceType({
+  name: "CinderSnapshot",
+  description: "The set of Cinder snapshots of one volume under one schedule and retention; the newest is current.",
+  inputs,
+  outputs,
+  rules: timingRules,
+  settle: (given, olds, context) => withSlot(given, settleSlot(given, olds, context.now)),
+  preflightKeys: ["volumeId", "cloud", "region"],
+  async preflight(given, context) {
+    const session = context.session(given);
+    if (await inventoryOf(session).volume(given.volumeId)) return [];
+    return [
+      {
+        property: "volumeId",
+        reason: `volume ${given.volumeId} does not exist in project ${await session.projectId()}, look it up with \`openstack volume list\``,
+      },
+    ];
+  },
+
+  async plan(state, given, context) {
+    const lines: string[] = [];
+    const asOf = asOfOf(given, context);
+    const present = state ? await points(setOf(given, context)) : [];
+    const due = wanted(given) && !present.some(point => point.good && runKey(point) === runKey(given));
+    if (due) lines.push(`will take the recovery point of ${given.slot ?? "now"}${given.trigger ? ` (trigger '${given.trigger}')` : ""}`);
+    const coming = due ? [{ ...comingPoint(given, context), time: asOf }] : [];
+    const decided = applyRetention([...present, ...coming], policyOf(given), { asOf, timeZone: given.timeZone });
+    for (const { point, reasons } of decided.keep)
+      if (point.id !== comingId) lines.push(`will keep ${describePoint(point)}: ${reasons.join(", ")}`);
+    for (const { point, reasons } of decided.remove)
+      lines.push(`will remove ${describePoint(point)}: ${reasons.join(", ")}`);
+    return lines;
+  },
+
+  async drift(state, given, context) {
+    const current = state.snapshotId;
+    if (!current || !wanted(given)) return [];
+    const present = await points(setOf(given, context));
+    const found = present.find(point => point.id === current);
+    if (!found) return [`recovery point ${current} has vanished`];
+    const broken = present.filter(point => point.status.startsWith("error"));
+    return broken.map(point => `recovery point ${point.id} is '${point.status}'`);
+  },
+
+  async create(given, context) {
+    return { id: given.owner, outputs: await converge(given, undefined, context) };
+  },
+
+  async read(id, state, context) {
+    const present = await points(setOf(state, context));
+    if (present.length === 0 && state.points.length > 0) return undefined;
+    return { id, outputs: outputsOf(state, keptOf(state, present, context), state.removed) };
+  },
+
+  update: (_id, state, given, context) => converge(given, state, context),
+
+  async delete(_id, state, context) {
+    if (state.deletionPolicy === "retain") {
+      context.log(`deletionPolicy is 'retain': ${state.points.length} recovery points stay`);
+      return;
+    }
+    const present = await points(setOf(state, context));
+    await Promise.all(present.map(point => removePoint(setOf(state, context), point.id)));
+  },
+});
+
+/** Observe, ensure, prune, return. */
+async function converge(given: Inputs, state: State<typeof inputs, typeof outputs> | undefined, context: Context): Promise<Outputs> {
+  const members = setOf(given, context);
+  if (state && state.owner !== given.owner) await handOver(members, state.owner);
+  if (given.adoptId && given.adoptId !== state?.adoptId) await adopt(members, given, given.adoptId);
+  if (wanted(given)) {
+    const slotPassed = state === undefined || state.slot !== given.slot;
+    const takenAt = instant(context.now);
+    const { point, made } = await takePoint(members, {
+      name: nameOf(given, context),
+      description: given.description,
+      force: given.force,
+      metadata: given.metadata,
+      mark: markOf(given, { takenAt, time: slotPassed && given.slot ? given.slot : takenAt }),
+    });
+    if (made) context.log(`took recovery point ${describePoint(point)}`);
+  }
+  const pruned = await prune(members, policyOf(given), { asOf: asOfOf(given, context), timeZone: given.timeZone });
+  const fresh = outputsOf(
+    given,
+    pruned,
+    pruned.removed.map(({ point, reasons }) => ({ snapshotId: point.id, time: instant(point.time), because: reasons })),
+  );
+  if (pruned.failed.length > 0)
+    throw new PartialFailure(
+      `the recovery point was taken, but ${pruned.failed.length} old ones could not be removed: ${pruned.failed.map(({ reason }) => reason).join("; ")}`,
+      { id: given.owner, outputs: fresh },
+    );
+  return fresh;
+}
+
+/** Whether this set should have a point for its slot: not while paused, and not with a count of 0. */
+function wanted(given: Inputs): boolean {
+  return given.schedule === undefined ? !given.paused : given.slot !== undefined;
+}
+
+/** Retention of the set; without any (a schedule with count 0) everything stays. */
+function policyOf(given: Inputs): Retention {
+  return retentionOf(given) ?? { keepLast: Number.MAX_SAFE_INTEGER };
+}
+
+function setOf(given: Inputs, context: Context): SnapshotSet {
+  return {
+    session: context.session(given),
+    owner: given.owner,
+    volumeId: given.volumeId,
+    timeoutSeconds: given.timeoutSeconds,
+    log: context.log,
+    signal: context.signal,
+  };
+}
+
+function markOf(given: Inputs, moment: { takenAt: string; time: string }): Mark {
+  return {
+    owner: given.owner,
+    set: setNameOf(given),
+    role: "recovery-point",
+    slot: given.slot,
+    trigger: given.trigger,
+    ...moment,
+  };
+}
+
+/** The set's name: given, or the resource's. */
+export function setNameOf(given: { set?: string | undefined; owner: string }): string {
+  return given.set ?? given.owner.split("/").slice(2).join("/") ?? given.owner;
+}
+
+/** S0's pattern; the timestamp is the slot's, so that the name says which slot it is. */
+function nameOf(given: Inputs, context: Context): string {
+  if (given.name) return given.name;
+  const stamp = (given.slot ?? instant(context.now)).replaceAll(/[-:]/g, "");
+  return `${given.namePrefix}-${setNameOf(given)}`.slice(0, 255 - stamp.length - 1).concat("-", stamp);
+}
+
+/** Retention counts back from the newest slot, never from the wall clock. */
+function asOfOf(given: Inputs, context: Context): Date {
+  return given.slot ? new Date(given.slot) : context.now;
+}
+
+const comingId = "coming";
+
+function comingPoint(given: Inputs, context: Context): SnapshotPoint {
+  const time = asOfOf(given, context);
+  return {
+    id: comingId,
+    snapshotId: comingId,
+    name: "",
+    time,
+    good: true,
+    status: "available",
+    sizeGib: 0,
+    slot: given.slot,
+    trigger: given.trigger,
+    takenAt: instant(context.now),
+  };
+}
+
+function keptOf(state: Inputs, present: SnapshotPoint[], context: Context): Pick<Pruned<SnapshotPoint>, "kept"> {
+  const decided = applyRetention(present, policyOf(state), { asOf: asOfOf(state, context), timeZone: state.timeZone });
+  return { kept: [...decided.keep, ...decided.remove].sort((a, b) => b.point.time.getTime() - a.point.time.getTime()) };
+}
+
+function outputsOf(given: Inputs, kept: Pick<Pruned<SnapshotPoint>, "kept">, removed: Outputs["removed"]): Outputs {
+  const current = kept.kept.find(({ point }) => point.good)?.point;
+  return {
+    snapshotId: current?.snapshotId ?? "",
+    takenAt: current?.takenAt ?? "",
+    sizeGib: current?.sizeGib ?? 0,
+    points: kept.kept.map(({ point, reasons }) => ({
+      snapshotId: point.snapshotId,
+      name: point.name,
+      ...(point.slot ? { slot: point.slot } : {}),
+      takenAt: point.takenAt,
+      status: point.status,
+      keptBecause: reasons,
+    })),
+    removed,
+    nextDue: nextDue(given) ?? "",
+  };
+}
+
+/** A renamed resource keeps its points: their mark follows the owner. */
+async function handOver(members: SnapshotSet, from: string): Promise<void> {
+  const inventory = inventoryOf(members.session);
+  for (const { row } of await inventory.snapshots(from, members.volumeId)) {
+    await snapshots.setMetadata(members.session, row.id, { "osbackup-owner": members.owner });
+    await inventory.noteSnapshot({ ...row, metadata: { ...row.metadata, "osbackup-owner": members.owner } });
+    members.log(`snapshot ${row.id} now belongs to ${members.owner}, before to ${from}`);
+  }
+}
+
+/** Takes a snapshot that was made by other means into the set, by writing our mark on it. */
+async function adopt(members: SnapshotSet, given: Inputs, id: string): Promise<void> {
+  const row = await snapshots.get(members.session, id);
+  if (row.volume_id !== given.volumeId)
+    throw new Error(`adopting snapshot ${id}: it is of volume ${row.volume_id}, not of ${given.volumeId}`);
+  const takenAt = `${(row.created_at ?? "").slice(0, 19)}Z`;
+  const metadata = toMetadata({ ...markOf(given, { takenAt, time: takenAt }), slot: undefined, trigger: `adopted ${id}` });
+  await snapshots.setMetadata(members.session, id, metadata);
+  await inventoryOf(members.session).noteSnapshot({ ...row, metadata: { ...row.metadata, ...metadata } });
+  members.log(`adopted snapshot ${id} of ${takenAt}`);
+}
+
+function withSlot(given: Inputs, slot: string | undefined): Inputs {
+  return slot === undefined ? given : { ...given, slot };
+}

@@ -1,0 +1,128 @@
+import { z } from "zod";
+import { instant } from "../operations/marks";
+import { type Retention, validateRetention } from "../operations/retention";
+import { newestSlot, nextSlot, parseSchedule, type Schedule } from "../operations/schedule";
+import type { Refusal } from "./resource";
+
+/** The inputs that more than one type has, each described once. */
+
+const count = (what: string) => z.number().int().min(0).describe(what).optional();
+const duration = (what: string) =>
+  z
+    .string()
+    .regex(/^(\d+[ymdh])+$/, "must be a duration like '1y5m7d2h' (years, months, days, hours)")
+    .describe(what)
+    .optional();
+
+/** Retention, one object for every kind of recovery point. */
+export const retention = z
+  .strictObject({
+    keepLast: count("Keep the newest N points."),
+    keepForDays: count("Keep points of the last N days, counted back from the newest slot."),
+    keepHourly: count("Keep the newest point of each of the last N hours that have one."),
+    keepDaily: count("Keep the newest point of each of the last N days that have one."),
+    keepWeekly: count("Keep the newest point of each of the last N ISO weeks that have one."),
+    keepMonthly: count("Keep the newest point of each of the last N months that have one."),
+    keepYearly: count("Keep the newest point of each of the last N years that have one."),
+    keepWithin: duration("Keep every point within this time before the newest slot."),
+    keepWithinHourly: duration("Keep one point an hour within this time."),
+    keepWithinDaily: duration("Keep one point a day within this time."),
+    keepWithinWeekly: duration("Keep one point a week within this time."),
+    keepWithinMonthly: duration("Keep one point a month within this time."),
+    keepWithinYearly: duration("Keep one point a year within this time."),
+    keepTags: z.array(z.array(z.string())).describe("Keep points that carry all tags of one of these lists.").optional(),
+    minimum: z.number().int().min(1).describe("Never fewer good points than this. Default 1.").optional(),
+  })
+  .describe("Which recovery points are kept. What no rule keeps is removed once a newer good point exists.");
+
+export const owner = z
+  .string()
+  .min(1)
+  .describe("`<project>/<stack>/<resource name>`, minted by the SDK: the mark on everything this resource makes.");
+
+export const set = z.string().min(1).describe("Name of the backup set in marks and names. Default: the resource's name.");
+
+export const place = {
+  cloud: z.string().describe("Name in clouds.yaml. Default: the stack's configuration, then OS_*.").optional(),
+  region: z.string().describe("Region, where the cloud has several.").optional(),
+};
+
+export const timing = {
+  schedule: z
+    .string()
+    .describe(
+      "When points are due: cron ('30 2 * * *'), Snapmanager's count[@days][@hours] ('7@mon-fri@2'), or hourly, daily, " +
+        "weekly, monthly, yearly, daily-random. Without one a single point is taken.",
+    )
+    .optional(),
+  timeZone: z.string().default("UTC").describe("IANA time zone of the schedule and of retention's days. Default UTC."),
+  paused: z.boolean().default(false).describe("True takes no new points; the existing ones are kept. Default false."),
+  trigger: z.string().describe("Any text; a new one asks for a point now, outside the schedule.").optional(),
+  slot: z
+    .string()
+    .describe("The newest scheduled instant that has passed, ISO 8601 in UTC. Added by check; not an input for people.")
+    .meta({ computed: true })
+    .optional(),
+};
+
+export const deletionPolicy = z.enum(["delete", "retain"]);
+
+/** The schedule of a resource, where it has one. The seed spreads `daily-random` sets over the day. */
+export function scheduleOf(inputs: { schedule?: string | undefined; timeZone?: string | undefined; owner?: string | undefined }):
+  | Schedule
+  | undefined {
+  if (inputs.schedule === undefined) return undefined;
+  return parseSchedule(inputs.schedule, { timeZone: inputs.timeZone ?? "UTC", seed: inputs.owner ?? "" });
+}
+
+/**
+ * The slot to converge on: the newest scheduled instant that has passed, never older than the one in the old inputs, so
+ * that neither a clock set back nor a changed schedule asks for a point of the past.
+ */
+export function settleSlot(
+  inputs: { schedule?: string | undefined; timeZone?: string | undefined; owner?: string | undefined; paused?: boolean },
+  olds: { slot?: string | undefined } | undefined,
+  now: Date,
+): string | undefined {
+  const schedule = scheduleOf(inputs);
+  if (!schedule?.takesPoints || inputs.paused) return olds?.slot;
+  const newest = newestSlot(schedule, now);
+  const slot = newest && instant(newest);
+  return olds?.slot !== undefined && (slot === undefined || slot < olds.slot) ? olds.slot : slot;
+}
+
+/** When the next point is due, as ISO 8601, or undefined without a schedule. */
+export function nextDue(inputs: Parameters<typeof scheduleOf>[0] & { slot?: string | undefined; paused?: boolean }): string | undefined {
+  const schedule = scheduleOf(inputs);
+  if (!schedule?.takesPoints || inputs.paused || !inputs.slot) return undefined;
+  const next = nextSlot(schedule, new Date(inputs.slot));
+  return next && instant(next);
+}
+
+/** The retention in force: Snapmanager's count stands for `keepLast` where the policy names none. */
+export function retentionOf(inputs: Parameters<typeof scheduleOf>[0] & { retention?: z.output<typeof retention> | undefined }): Retention | undefined {
+  const counted = scheduleOf(inputs)?.count;
+  if (inputs.retention) return withoutUndefined({ ...inputs.retention, keepLast: inputs.retention.keepLast ?? (counted || undefined) });
+  return counted ? { keepLast: counted } : undefined;
+}
+
+function withoutUndefined(value: Record<string, unknown>): Retention {
+  return Object.fromEntries(Object.entries(value).filter(([, part]) => part !== undefined)) as Retention;
+}
+
+/** The schedule and retention rules that every set of points shares. */
+export function timingRules(
+  inputs: Parameters<typeof scheduleOf>[0] & { retention?: z.output<typeof retention> | undefined },
+): Refusal[] {
+  try {
+    scheduleOf(inputs);
+  } catch (error) {
+    const property = (error as { property?: string }).property ?? "schedule";
+    return [{ property, reason: (error as Error).message }];
+  }
+  if (!inputs.retention) return [];
+  return validateRetention(retentionOf(inputs) as Retention).map(({ property, reason }) => ({
+    property: property.startsWith("retention") ? property : `retention.${property}`,
+    reason,
+  }));
+}

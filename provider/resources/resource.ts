@@ -1,0 +1,102 @@
+import type { z } from "zod";
+import type { Mover } from "../movers/mover";
+import type { Session } from "../openstack";
+import type { Repository, RepositoryAccess } from "../restic";
+
+/** What a lifecycle may use of the world. The clock is `now`; nothing below reads another one. */
+export interface Context {
+  /** The instant of this call; `OSBACKUP_NOW` replaces the clock for tests and demos. */
+  now: Date;
+  /** A line for people; the host puts the resource's name before it. */
+  log(line: string): void;
+  warn(line: string): void;
+  signal?: AbortSignal | undefined;
+  /** The session of a cloud of `clouds.yaml`, or of the default one. */
+  session(place: { cloud?: string | undefined; region?: string | undefined }): Session;
+  repository(access: RepositoryAccess): Repository;
+  mover: Mover;
+}
+
+/** Why an input is refused: shown under the property's own name. */
+export interface Refusal {
+  property: string;
+  reason: string;
+}
+
+/** What `create` and `read` return. */
+export interface Fresh<Outputs> {
+  id: string;
+  outputs: Outputs;
+}
+
+/**
+ * One resource type: two schemas and a lifecycle. `check` and `diff` are derived from the schemas for all types
+ * (check.ts, diff.ts); what only this type knows is in the optional parts.
+ */
+export interface ResourceType<I extends z.ZodObject = z.ZodObject, O extends z.ZodObject = z.ZodObject> {
+  /** The type's name in tokens and docs. */
+  name: string;
+  description: string;
+  inputs: I;
+  outputs: O;
+  /** Rules across inputs. Values that preview does not know yet are absent. */
+  rules?(inputs: Partial<z.output<I>>): Refusal[];
+  /** Adds what follows from the clock, the one place where time enters. `olds` is the resource's state. */
+  settle?(inputs: z.output<I>, olds: Partial<State<I, O>> | undefined, context: Context): z.output<I>;
+  /**
+   * Asks the world, before anything is made, whether these inputs can work. Called for a new resource and for one
+   * whose `preflightKeys` changed.
+   */
+  preflight?(inputs: z.output<I>, context: Context): Promise<Refusal[]>;
+  preflightKeys?: readonly (keyof z.output<I> & string)[];
+  /** Inputs that come from another resource: unknown in preview, they change only if the slot does. */
+  followSlot?: readonly (keyof z.output<I> & string)[];
+  /** Why the world no longer is what the state says; empty when it is. Reads only shared listings. */
+  drift?(state: State<I, O>, inputs: z.output<I>, context: Context): Promise<string[]>;
+  /** What the coming create or update will take and remove, with reasons: the preview's words. */
+  plan?(state: State<I, O> | undefined, inputs: z.output<I>, context: Context): Promise<string[]>;
+  create(inputs: z.output<I>, context: Context): Promise<Fresh<z.output<O>>>;
+  /** Undefined means gone. Anything but a 404 throws: a cloud that cannot be asked keeps the state. */
+  read(id: string, state: State<I, O>, context: Context): Promise<Fresh<z.output<O>> | undefined>;
+  update(id: string, state: State<I, O>, inputs: z.output<I>, context: Context): Promise<z.output<O>>;
+  delete(id: string, state: State<I, O>, context: Context): Promise<void>;
+}
+
+/** What the engine keeps of a resource: its inputs and its outputs in one object. */
+export type State<I extends z.ZodObject = z.ZodObject, O extends z.ZodObject = z.ZodObject> = z.output<I> & z.output<O>;
+
+/** Keeps the types of the two schemas together while a resource is written down. */
+export function resourceType<I extends z.ZodObject, O extends z.ZodObject>(type: ResourceType<I, O>): ResourceType<I, O> {
+  return type;
+}
+
+/**
+ * An operation that made something and could not finish: the engine stores the resource with these outputs, and the
+ * next `up` calls `update` even with unchanged inputs.
+ */
+export class PartialFailure extends Error {
+  constructor(
+    message: string,
+    readonly fresh: Fresh<Record<string, unknown>>,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+    this.name = "PartialFailure";
+  }
+}
+
+/** What an input may say about itself beyond its type; read by check, diff, the SDK and the docs. */
+export interface InputMeta {
+  /** A change replaces the resource. */
+  replaceOnChanges?: boolean;
+  /** Never shown or stored in plain text. */
+  secret?: boolean;
+  /** Added by `settle`; users do not give it. */
+  computed?: boolean;
+}
+
+/** The metadata of one input. */
+export function metaOf(field: unknown): InputMeta {
+  const meta = (field as { meta?: () => unknown }).meta?.();
+  return (meta ?? {}) as InputMeta;
+}

@@ -1,0 +1,300 @@
+import { z } from "zod";
+import { backUpVolume } from "../operations/back-up-volume";
+import { instant, type Mark, runKey } from "../operations/marks";
+import { glance } from "../operations/restic-inventory";
+import { applyRetention, type Decision, type Retention } from "../operations/retention";
+import { forgetByRetention, type ResticPoint, resticPoints } from "../operations/restic-set";
+import { setNameOf } from "./cinder-snapshot";
+import { deletionPolicy, owner, place, retention, set, timingRules } from "./inputs";
+import { accessOf, accessRules, repositoryAccess } from "./repository-access";
+import { type Context, PartialFailure, resourceType, type State } from "./resource";
+
+const inputs = z.object({
+  owner,
+  set: set.optional(),
+  ...place,
+  snapshotId: z.string().describe("The Cinder snapshot to back up. Empty: there is nothing to back up yet."),
+  slot: z.string().describe("The slot of that snapshot: one restic snapshot is made for each.").optional(),
+  trigger: z.string().describe("The trigger of that snapshot.").optional(),
+  takenAt: z.string().describe("When that snapshot was taken, ISO 8601 in UTC; the restic snapshot's time.").optional(),
+  temporaryVolume: z
+    .strictObject({
+      owner: z.string().min(1).describe("Owner mark of the TemporaryVolume, to find or remake its volume by."),
+      volumeId: z.string().describe("Its volume, where it is known.").optional(),
+      volumeType: z.string().describe("Volume type. Default: the source volume's.").optional(),
+      availabilityZone: z.string().describe("Availability zone. Default: the source's.").optional(),
+      sizeGib: z.number().int().positive().describe("Size in GiB. Default: the snapshot's.").optional(),
+      timeoutSeconds: z.number().positive().default(300).describe("Wait for the volume, in seconds."),
+    })
+    .describe("The volume to read: ensured before the backup, released after it in every case."),
+  source: z
+    .strictObject({
+      owner: z.string().min(1).describe("Owner mark of the CinderSnapshot."),
+      volumeId: z.string().min(1).describe("The volume that is protected."),
+    })
+    .describe("The set that the snapshot belongs to; needed by onFailure 'cleanup'.")
+    .optional(),
+  repository: repositoryAccess.describe("The repository to back up into."),
+  content: z
+    .enum(["auto", "file", "block"])
+    .default("auto")
+    .describe("'file' reads the file system, 'block' streams the device, 'auto' takes files where there are any."),
+  paths: z.array(z.string().min(1)).min(1).default(["/"]).describe("Paths inside the volume. Default everything."),
+  exclude: z.array(z.string().min(1)).default([]).describe("Patterns to leave out, as restic's --exclude takes them."),
+  host: z.string().min(1).describe("restic's host name, the same in every run. Default: the set's name.").optional(),
+  retention: retention.describe("Which restic snapshots are kept. Default: all.").optional(),
+  timeZone: z.string().default("UTC").describe("IANA time zone of retention's days. Default UTC."),
+  timeoutSeconds: z.number().positive().default(86_400).describe("Deadline of one backup, in seconds. Default a day."),
+  onFailure: z
+    .enum(["cleanup", "keepSnapshot"])
+    .default("keepSnapshot")
+    .describe("After a failed backup: 'cleanup' removes the new Cinder snapshot too, 'keepSnapshot' keeps it."),
+  deletionPolicy: deletionPolicy
+    .default("retain")
+    .describe("Whether the restic snapshots go with the resource: 'retain' (default) keeps them, 'delete' forgets them."),
+});
+
+const outputs = z.object({
+  resticSnapshotId: z.string().describe("Id of the newest good restic snapshot; empty before the first one."),
+  phase: z.enum(["Pending", "Succeeded", "PartiallyFailed"]).describe("How the last backup ended."),
+  points: z
+    .array(
+      z.object({
+        resticSnapshotId: z.string(),
+        slot: z.string().optional(),
+        takenAt: z.string(),
+        good: z.boolean(),
+        keptBecause: z.array(z.string()),
+      }),
+    )
+    .describe("All points of the set in the repository, newest first, each with why it is kept."),
+  removed: z
+    .array(z.object({ resticSnapshotId: z.string(), time: z.string(), because: z.array(z.string()) }))
+    .describe("What the last run forgot, and why."),
+  filesTotal: z.number().describe("Files in the last backup; 1 in block mode."),
+  bytesTotal: z.number().describe("Bytes that the last backup covers."),
+  bytesAdded: z.number().describe("Bytes that it added to the repository."),
+  durationSeconds: z.number().describe("How long restic took for it."),
+  readBy: z.string().describe("How the volume was read, such as 'loop mount'."),
+});
+
+type Inputs = z.output<typeof inputs>;
+type Outputs = z.output<typeof outputs>;
+type BackupState = State<typeof inputs, typeof outputs>;
+
+/** The set of restic snapshots of one source under one retention. Serves S0's backup part. */
+export const resticBackup = resourceType({
+  name: "ResticBackup",
+  description: "The set of restic snapshots of one source under one retention.",
+  inputs,
+  outputs,
+  followSlot: ["snapshotId", "takenAt", "temporaryVolume"],
+
+  rules: given => [
+    ...timingRules({ timeZone: given.timeZone, retention: given.retention }),
+    ...(given.repository ? accessRules(given.repository, "repository.") : []),
+    ...(given.onFailure === "cleanup" && "source" in given && given.source === undefined
+      ? [{ property: "source", reason: "onFailure 'cleanup' needs the source set, give source.owner and source.volumeId" }]
+      : []),
+  ],
+
+  // The repository itself is asked by ResticRepository; here it is enough that restic can run at all.
+  preflightKeys: ["repository"],
+  async preflight(given, context) {
+    try {
+      await context.repository(accessOf(given.repository)).version();
+      return [];
+    } catch (error) {
+      return [{ property: "repository", reason: (error as Error).message }];
+    }
+  },
+
+  async plan(state, given) {
+    const due = given.snapshotId !== "" && !(state && runKey(state) === runKey(given) && state.resticSnapshotId);
+    const lines = due ? [`will back up the recovery point of ${given.slot ?? "this run"} into the repository`] : [];
+    const asOf = asOfOf(given, new Date(given.takenAt ?? Date.now()));
+    const present = (state?.points ?? []).map(asRetentionPoint);
+    const coming = due && given.slot ? [{ id: "coming", time: asOf, good: true, tags: [], what: "" }] : [];
+    if (!given.retention) return lines;
+    const decided = applyRetention([...present, ...coming], given.retention as Retention, { asOf, timeZone: given.timeZone });
+    for (const { point, reasons } of decided.keep)
+      if (point.id !== "coming") lines.push(`will keep restic snapshot ${point.what}: ${reasons.join(", ")}`);
+    for (const { point, reasons } of decided.remove)
+      lines.push(`will forget restic snapshot ${point.what}: ${reasons.join(", ")}`);
+    return lines;
+  },
+
+  async drift(state, given, context) {
+    if (!state.resticSnapshotId) return [];
+    const seen = await glance(context.repository(accessOf(given.repository)), given.owner);
+    return seen.some(point => point.id === state.resticSnapshotId)
+      ? []
+      : [`restic snapshot ${state.resticSnapshotId.slice(0, 8)} has vanished from the repository`];
+  },
+
+  async create(given, context) {
+    return { id: given.owner, outputs: await converge(given, undefined, context) };
+  },
+
+  async read(id, state, context) {
+    if (state.points.length === 0) return { id, outputs: outputsOf(state, []) };
+    const present = await resticPoints(context.repository(accessOf(state.repository)), state.owner, context.signal);
+    if (present.length === 0) return undefined;
+    return { id, outputs: outputsOf(state, decided(present, state)) };
+  },
+
+  update: (_id, state, given, context) => converge(given, state, context),
+
+  async delete(_id, state, context) {
+    await context.mover.cleanup({ owner: state.owner, log: context.log });
+    if (state.deletionPolicy === "retain") {
+      context.log(`deletionPolicy is 'retain': ${state.points.length} restic snapshots stay in the repository`);
+      return;
+    }
+    const repository = context.repository(accessOf(state.repository));
+    const present = await resticPoints(repository, state.owner, context.signal);
+    if (present.length > 0) await repository.forget(present.map(point => point.id));
+  },
+});
+
+async function converge(given: Inputs, state: BackupState | undefined, context: Context): Promise<Outputs> {
+  const before: LastRun = state ?? { phase: "Pending", filesTotal: 0, bytesTotal: 0, bytesAdded: 0, durationSeconds: 0, readBy: "" };
+  if (given.snapshotId === "") return { ...outputsOf(before, []), ...(state ? { points: state.points } : {}) };
+  const repository = context.repository(accessOf(given.repository));
+  await repository.ensureInitialised(context.signal ? { signal: context.signal } : {});
+  const session = context.session(given);
+  const takenAt = new Date(given.takenAt ?? context.now);
+  const backedUp = await backUpVolume({
+    session,
+    mover: context.mover,
+    repository,
+    access: accessOf(given.repository),
+    mark: markOf(given, state, takenAt),
+    temporaryVolume: {
+      ...given.temporaryVolume,
+      set: setNameOf(given),
+      snapshotId: given.snapshotId,
+      slot: given.slot,
+      expiresAfterSeconds: given.timeoutSeconds + 86_400,
+    },
+    temporaryVolumeId: given.temporaryVolume.volumeId,
+    source: given.source && {
+      session,
+      ...given.source,
+      timeoutSeconds: given.temporaryVolume.timeoutSeconds,
+      log: context.log,
+      signal: context.signal,
+    },
+    onFailure: given.onFailure,
+    content: given.content,
+    paths: given.paths,
+    exclude: given.exclude,
+    host: given.host ?? setNameOf(given),
+    takenAt,
+    timeoutSeconds: given.timeoutSeconds,
+    now: context.now,
+    log: context.log,
+    signal: context.signal,
+  });
+  const { moved } = backedUp;
+  const run: LastRun = moved
+    ? {
+        phase: moved.partial ? "PartiallyFailed" : "Succeeded",
+        filesTotal: moved.filesTotal,
+        bytesTotal: moved.bytesTotal,
+        bytesAdded: moved.bytesAdded,
+        durationSeconds: moved.durationSeconds,
+        readBy: moved.how,
+      }
+    : { ...before, phase: "Succeeded" };
+  if (moved?.partial)
+    throw new PartialFailure(
+      `PartiallyFailed: restic could not read ${moved.unreadable.map(({ path, reason }) => `${path} (${reason})`).join(", ")}; ` +
+        `snapshot ${moved.snapshotId.slice(0, 8)} is kept, marked '${"partial"}', and nothing was forgotten`,
+      { id: given.owner, outputs: outputsOf(run, backedUp.points.map(unjudged)) },
+    );
+  if (moved) context.log(`Succeeded: ${moved.filesTotal} files, ${moved.bytesAdded} bytes added in ${moved.durationSeconds.toFixed(1)} s`);
+  if (!given.retention) return outputsOf(run, backedUp.points.map(unjudged));
+  try {
+    const { kept, removed } = await forgetByRetention(repository, backedUp.points, given.retention as Retention, {
+      asOf: asOfOf(given, takenAt),
+      timeZone: given.timeZone,
+      log: context.log,
+      signal: context.signal,
+    });
+    return outputsOf(run, kept, removed);
+  } catch (error) {
+    throw new PartialFailure(
+      `the backup is in the repository, but old points could not be forgotten: ${(error as Error).message}`,
+      { id: given.owner, outputs: outputsOf(run, backedUp.points.map(unjudged)) },
+      { cause: error },
+    );
+  }
+}
+
+type LastRun = Pick<Outputs, "phase" | "filesTotal" | "bytesTotal" | "bytesAdded" | "durationSeconds" | "readBy">;
+
+function markOf(given: Inputs, state: BackupState | undefined, takenAt: Date): Mark {
+  const slotPassed = state === undefined || state.slot !== given.slot;
+  return {
+    owner: given.owner,
+    set: setNameOf(given),
+    role: "recovery-point",
+    slot: given.slot,
+    trigger: given.trigger,
+    takenAt: instant(takenAt),
+    time: slotPassed && given.slot ? given.slot : instant(takenAt),
+  };
+}
+
+/** Retention counts back from the newest slot, never from the wall clock. */
+function asOfOf(given: Inputs, takenAt: Date): Date {
+  return given.slot ? new Date(given.slot) : takenAt;
+}
+
+function decided(present: ResticPoint[], given: Inputs): Decision<ResticPoint>[] {
+  if (!given.retention) return present.map(unjudged);
+  const { keep, remove } = applyRetention(present, given.retention as Retention, {
+    asOf: asOfOf(given, present[0]?.time ?? new Date(0)),
+    timeZone: given.timeZone,
+  });
+  return [...keep, ...remove].sort((a, b) => b.point.time.getTime() - a.point.time.getTime());
+}
+
+function unjudged(point: ResticPoint): Decision<ResticPoint> {
+  return { point, reasons: ["no retention"] };
+}
+
+function asRetentionPoint(point: Outputs["points"][number]) {
+  return {
+    id: point.resticSnapshotId,
+    time: new Date(point.slot ?? point.takenAt),
+    good: point.good,
+    tags: [],
+    what: `${point.resticSnapshotId.slice(0, 8)} of ${point.slot ?? point.takenAt}`,
+  };
+}
+
+function outputsOf(run: LastRun, kept: Decision<ResticPoint>[], removed: Decision<ResticPoint>[] = []): Outputs {
+  return {
+    resticSnapshotId: kept.find(({ point }) => point.good)?.point.id ?? "",
+    phase: run.phase,
+    points: kept.map(({ point, reasons }) => ({
+      resticSnapshotId: point.id,
+      ...(point.slot ? { slot: point.slot } : {}),
+      takenAt: point.takenAt,
+      good: point.good,
+      keptBecause: reasons,
+    })),
+    removed: removed.map(({ point, reasons }) => ({
+      resticSnapshotId: point.id,
+      time: instant(point.time),
+      because: reasons,
+    })),
+    filesTotal: run.filesTotal,
+    bytesTotal: run.bytesTotal,
+    bytesAdded: run.bytesAdded,
+    durationSeconds: run.durationSeconds,
+    readBy: run.readBy,
+  };
+}

@@ -1,0 +1,165 @@
+import { z } from "zod";
+import { instant } from "../operations/marks";
+import { newestSlot, parseSchedule } from "../operations/schedule";
+import { isResticError } from "../restic";
+import { owner } from "./inputs";
+import { accessOf, accessRules, repositoryAccess } from "./repository-access";
+import { type Context, type Refusal, resourceType, type State } from "./resource";
+
+const maintenance = (what: string) => z.string().describe(`When ${what}: a schedule as for CinderSnapshot. Default: never.`).optional();
+const computedSlot = z.string().describe("Added by check; not an input for people.").meta({ computed: true }).optional();
+
+const inputs = z.object({
+  owner,
+  ...repositoryAccess.shape,
+  initialise: z
+    .boolean()
+    .default(true)
+    .describe("Make the repository where it is provably absent; never when it is only locked or unreachable. Default true."),
+  timeZone: z.string().default("UTC").describe("IANA time zone of the schedules. Default UTC."),
+  checkSchedule: maintenance("the repository is checked"),
+  readDataSubset: z
+    .string()
+    .regex(/^(\d+(\.\d+)?%|\d+\/\d+|\d+[KMGT])$/, "must be like '10%', '1/7' or '5G'")
+    .describe("How much of the data a check reads. Default: structure only, which does not find corrupted contents.")
+    .optional(),
+  pruneSchedule: maintenance("unreferenced data is removed"),
+  copyTo: repositoryAccess.describe("A second repository that every snapshot is copied to.").optional(),
+  copySchedule: maintenance("the copy is brought up to date"),
+  checkSlot: computedSlot,
+  pruneSlot: computedSlot,
+  copySlot: computedSlot,
+});
+
+const outputs = z.object({
+  made: z.boolean().describe("Whether this resource initialised the repository."),
+  resticVersion: z.string().describe("restic's version on the machine that ran the last operation."),
+  lastCheck: z.string().describe("Slot of the last check that passed; empty before the first."),
+  lastPrune: z.string().describe("Slot of the last prune; empty before the first."),
+  lastCopy: z.string().describe("Slot of the last copy; empty before the first."),
+});
+
+type Inputs = z.output<typeof inputs>;
+type Outputs = z.output<typeof outputs>;
+
+const maintenanceKinds = ["check", "prune", "copy"] as const;
+
+/** A repository: initialised, reachable, checked and pruned on a schedule, copied to a second one. Never deletes data. */
+export const resticRepository = resourceType({
+  name: "ResticRepository",
+  description: "A restic repository: initialised, reachable, its check and prune on a schedule, optionally copied to a second one.",
+  inputs,
+  outputs,
+
+  rules(given) {
+    const refusals: Refusal[] = "url" in given ? accessRules(given, "") : [];
+    for (const kind of maintenanceKinds) {
+      const schedule = given[`${kind}Schedule`];
+      if (schedule === undefined) continue;
+      try {
+        parseSchedule(schedule, { timeZone: given.timeZone ?? "UTC" });
+      } catch (error) {
+        refusals.push({ property: `${kind}Schedule`, reason: (error as Error).message });
+      }
+    }
+    if (given.copySchedule !== undefined && given.copyTo === undefined)
+      refusals.push({ property: "copyTo", reason: "copySchedule needs the second repository" });
+    if (given.copyTo) refusals.push(...accessRules(given.copyTo, "copyTo."));
+    return refusals;
+  },
+
+  settle(given, olds, context) {
+    const settled: Inputs = { ...given };
+    for (const kind of maintenanceKinds) {
+      const schedule = given[`${kind}Schedule`];
+      if (schedule === undefined) continue;
+      const newest = newestSlot(parseSchedule(schedule, { timeZone: given.timeZone, seed: given.owner }), context.now);
+      const old = olds?.[`${kind}Slot`];
+      const slot = newest && instant(newest);
+      settled[`${kind}Slot`] = old !== undefined && (slot === undefined || slot < old) ? old : slot;
+    }
+    return settled;
+  },
+
+  preflightKeys: ["url", "password", "passwordFile", "passwordCommand", "environment", "caCertFile"],
+  async preflight(given, context) {
+    try {
+      const exists = await context.repository(accessOf(accessPart(given))).exists();
+      if (exists || given.initialise) return [];
+      return [{ property: "url", reason: "there is no repository, and initialise is false" }];
+    } catch (error) {
+      if (!isResticError(error)) throw error;
+      if (error.kind === "wrong-password") return [{ property: "password", reason: error.message }];
+      if (error.kind === "locked") return [];
+      return [{ property: "url", reason: error.message }];
+    }
+  },
+
+  async plan(state, given) {
+    return maintenanceKinds
+      .filter(kind => isDue(kind, given, state))
+      .map(kind => `will ${kind} the repository, due since ${given[`${kind}Slot`]}`);
+  },
+
+  async create(given, context) {
+    return { id: given.owner, outputs: await converge(given, undefined, context) };
+  },
+
+  async read(id, state, context) {
+    const exists = await context.repository(accessOf(accessPart(state))).exists();
+    return exists ? { id, outputs: state } : undefined;
+  },
+
+  update: (_id, state, given, context) => converge(given, state, context),
+
+  async delete(_id, _state, context) {
+    context.log("the repository and its data stay where they are");
+  },
+});
+
+async function converge(given: Inputs, state: State<typeof inputs, typeof outputs> | undefined, context: Context): Promise<Outputs> {
+  const repository = context.repository(accessOf(accessPart(given)));
+  const signal = context.signal ? { signal: context.signal } : {};
+  const made = given.initialise && (await repository.ensureInitialised(signal)) === "created";
+  if (made) context.log("initialised the repository");
+  const fresh: Outputs = {
+    made: made || (state?.made ?? false),
+    resticVersion: (await repository.version()).text,
+    lastCheck: state?.lastCheck ?? "",
+    lastPrune: state?.lastPrune ?? "",
+    lastCopy: state?.lastCopy ?? "",
+  };
+  // A repository made just now has nothing to check, prune or copy: its slots count from the next one.
+  for (const kind of maintenanceKinds) {
+    const slot = given[`${kind}Slot`];
+    if (slot === undefined || !isDue(kind, given, state)) continue;
+    fresh[lastOf[kind]] = slot;
+    if (made) continue;
+    context.log(`${kind}, due since ${slot}`);
+    if (kind === "check") await repository.check(given.readDataSubset ? { readDataSubset: given.readDataSubset } : {});
+    if (kind === "prune") await repository.prune(signal);
+    if (kind === "copy" && given.copyTo) await copy(given, given.copyTo, context);
+  }
+  return fresh;
+}
+
+const lastOf = { check: "lastCheck", prune: "lastPrune", copy: "lastCopy" } as const;
+
+function isDue(kind: (typeof maintenanceKinds)[number], given: Inputs, state: Partial<Inputs & Outputs> | undefined): boolean {
+  const slot = given[`${kind}Slot`];
+  return slot !== undefined && slot !== state?.[lastOf[kind]];
+}
+
+async function copy(given: Inputs, to: z.output<typeof repositoryAccess>, context: Context): Promise<void> {
+  const from = accessOf(accessPart(given));
+  const second = context.repository(accessOf(to));
+  const signal = context.signal ? { signal: context.signal } : {};
+  await second.ensureInitialised({ ...signal, chunkerFrom: from });
+  const ids = (await context.repository(from).snapshots(signal)).map(snapshot => snapshot.id);
+  if (ids.length > 0) await second.copyFrom(from, ids);
+}
+
+function accessPart(given: Inputs): z.output<typeof repositoryAccess> {
+  const { url, password, passwordFile, passwordCommand, environment, caCertFile } = given;
+  return { url, password, passwordFile, passwordCommand, environment, caCertFile };
+}

@@ -1,0 +1,218 @@
+import { z } from "zod";
+import type { Volume } from "../openstack/volumes";
+import { isNotFound, snapshots, volumes } from "../openstack";
+import { fromTags, instant } from "../operations/marks";
+import { removeUntilGone } from "../operations/remove";
+import { restoreVolume } from "../operations/restore-volume";
+import { volumeKind } from "../operations/watch";
+import { deletionPolicy, owner, place } from "./inputs";
+import { accessOf, accessRules, repositoryAccess } from "./repository-access";
+import { type Context, type Refusal, resourceType } from "./resource";
+
+const inputs = z.object({
+  owner,
+  ...place,
+  snapshotId: z.string().min(1).describe("The Cinder snapshot to restore.").meta({ replaceOnChanges: true }).optional(),
+  resticSnapshotId: z
+    .string()
+    .min(1)
+    .describe("The restic snapshot to restore: its id, a unique beginning of it, or 'latest' of `backupOwner`.")
+    .meta({ replaceOnChanges: true })
+    .optional(),
+  backupOwner: z
+    .string()
+    .describe("Owner mark of the ResticBackup that 'latest' means.")
+    .meta({ replaceOnChanges: true })
+    .optional(),
+  repository: repositoryAccess.describe("The repository that holds it.").optional(),
+  name: z.string().min(1).max(255).describe("Name of the new volume. Default `restore-{resource name}`.").optional(),
+  description: z.string().max(255).describe("Description of the new volume. Default none.").optional(),
+  sizeGib: z
+    .number()
+    .int()
+    .positive()
+    .describe("Size in GiB. Default the snapshot's; needed for a restore from restic.")
+    .meta({ replaceOnChanges: true })
+    .optional(),
+  volumeType: z.string().describe("Volume type. Default: the source's.").meta({ replaceOnChanges: true }).optional(),
+  availabilityZone: z.string().describe("Availability zone.").meta({ replaceOnChanges: true }).optional(),
+  fileSystem: z
+    .enum(["ext4", "xfs"])
+    .default("ext4")
+    .describe("File system made on the volume for a restore of files from restic. Default ext4.")
+    .meta({ replaceOnChanges: true }),
+  verify: z.boolean().default(true).describe("Read everything back and compare it with the repository. Default true."),
+  metadata: z.record(z.string(), z.string().max(255)).default({}).describe("More metadata for the volume."),
+  timeoutSeconds: z.number().positive().default(86_400).describe("Deadline of the restore, in seconds. Default a day."),
+  deletionPolicy: deletionPolicy
+    .default("retain")
+    .describe("Whether the restored volume goes with the resource: 'retain' (default) or 'delete'."),
+});
+
+const outputs = z.object({
+  volumeId: z.string().describe("Id of the restored volume."),
+  restoredSizeGib: z.number().describe("Its size in GiB."),
+  source: z.string().describe("What it was made from: `cinder:<id>` or `restic:<id>`."),
+  capturedAt: z.string().describe("When the restored data was captured, ISO 8601 in UTC."),
+  verified: z.boolean().describe("Whether the data was read back and compared."),
+  durationSeconds: z.number().describe("How long the restore took."),
+  writtenBy: z.string().describe("How the volume was filled: 'cinder', 'loop mount', …"),
+});
+
+type Inputs = z.output<typeof inputs>;
+type Outputs = z.output<typeof outputs>;
+
+/** A new volume made from a Cinder snapshot (S2's restore) or filled from a restic snapshot. */
+export const volumeRestore = resourceType({
+  name: "VolumeRestore",
+  description: "A new volume made from a Cinder snapshot or filled from a restic snapshot.",
+  inputs,
+  outputs,
+
+  rules(given) {
+    const refusals: Refusal[] = [];
+    if (given.snapshotId !== undefined && given.resticSnapshotId !== undefined)
+      refusals.push({ property: "snapshotId", reason: "give snapshotId or resticSnapshotId, not both" });
+    if (given.resticSnapshotId === "latest" && given.backupOwner === undefined)
+      refusals.push({ property: "backupOwner", reason: "'latest' needs the owner of the backup" });
+    if (given.repository) refusals.push(...accessRules(given.repository, "repository."));
+    return refusals;
+  },
+
+  preflightKeys: ["snapshotId", "resticSnapshotId", "repository", "sizeGib", "cloud", "region"],
+  async preflight(given, context) {
+    if (given.snapshotId !== undefined) {
+      try {
+        await snapshots.get(context.session(given), given.snapshotId);
+        return [];
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+        return [{ property: "snapshotId", reason: `snapshot ${given.snapshotId} does not exist` }];
+      }
+    }
+    if (given.resticSnapshotId === undefined)
+      return [{ property: "snapshotId", reason: "one of snapshotId and resticSnapshotId is required" }];
+    if (given.repository === undefined) return [{ property: "repository", reason: "is required with resticSnapshotId" }];
+    if (given.sizeGib === undefined) return [{ property: "sizeGib", reason: "is required with resticSnapshotId" }];
+    return [];
+  },
+
+  async create(given, context) {
+    const begun = Date.now();
+    const restored =
+      given.snapshotId !== undefined
+        ? await fromCinder(given, given.snapshotId, context)
+        : await fromRestic(given, context);
+    context.log(`restored volume ${restored.volumeId} from ${restored.source}`);
+    return { id: restored.volumeId, outputs: { ...restored, durationSeconds: (Date.now() - begun) / 1000 } };
+  },
+
+  async read(id, state, context) {
+    try {
+      const row = await volumes.get(context.session(state), id);
+      return { id, outputs: { ...state, restoredSizeGib: row.size } };
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  },
+
+  async update(id, state, given, context) {
+    if (given.name !== state.name || given.description !== state.description)
+      await volumes.update(context.session(given), id, { name: nameOf(given), description: given.description ?? "" });
+    return state;
+  },
+
+  async delete(id, state, context) {
+    if (state.deletionPolicy === "retain") {
+      context.log(`deletionPolicy is 'retain': restored volume ${id} stays`);
+      return;
+    }
+    await removeUntilGone(context.session(state), volumeKind, id, {
+      timeoutSeconds: Math.min(state.timeoutSeconds, 600),
+      signal: context.signal,
+    });
+  },
+});
+
+async function fromCinder(given: Inputs, snapshotId: string, context: Context): Promise<Omit<Outputs, "durationSeconds">> {
+  const session = context.session(given);
+  const snapshot = await snapshots.get(session, snapshotId);
+  const source = `cinder:${snapshotId}`;
+  const { volume } = await restoreVolume(
+    { ...targetOf(given, context), sourceKey: source, snapshotId, sizeGib: given.sizeGib ?? snapshot.size },
+    async made => {
+      if (made.snapshot_id !== snapshotId || made.size < snapshot.size)
+        throw new Error(`restoring volume ${made.id}: it is not made from snapshot ${snapshotId} in full size`);
+    },
+  );
+  return {
+    volumeId: volume.id,
+    restoredSizeGib: volume.size,
+    source,
+    capturedAt: snapshot.metadata?.["osbackup-taken-at"] ?? `${(snapshot.created_at ?? "").slice(0, 19)}Z`,
+    verified: false,
+    writtenBy: "cinder",
+  };
+}
+
+async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs, "durationSeconds">> {
+  const access = accessOf(given.repository as z.output<typeof repositoryAccess>);
+  const wanted = given.resticSnapshotId as string;
+  const all = await context.repository(access).snapshots(context.signal ? { signal: context.signal } : {});
+  const matching =
+    wanted === "latest"
+      ? all
+          .filter(snapshot => fromTags(snapshot.tags)?.owner === given.backupOwner && !snapshot.tags.includes("partial"))
+          .sort((a, b) => b.time.getTime() - a.time.getTime())
+          .slice(0, 1)
+      : all.filter(snapshot => snapshot.id.startsWith(wanted));
+  const found = matching[0];
+  if (!found || matching.length > 1)
+    throw new Error(
+      `restoring from repository: ${matching.length === 0 ? "no" : `${matching.length}`} snapshots match '${wanted}', look it up with \`osbackup list\``,
+    );
+  const source = `restic:${found.id}`;
+  const content = found.tags.includes("content=block") ? "block" : "file";
+  const { volume, filled } = await restoreVolume({ ...targetOf(given, context), sourceKey: source, sizeGib: given.sizeGib }, (made: Volume) =>
+    context.mover.restore({
+      session: context.session(given),
+      volumeId: made.id,
+      owner: given.owner,
+      repository: access,
+      resticSnapshotId: found.id,
+      content,
+      fileSystem: given.fileSystem,
+      verify: given.verify,
+      timeoutSeconds: given.timeoutSeconds,
+      log: context.log,
+      signal: context.signal,
+    }),
+  );
+  return {
+    volumeId: volume.id,
+    restoredSizeGib: volume.size,
+    source,
+    capturedAt: instant(found.time),
+    verified: given.verify,
+    writtenBy: filled?.how ?? "an earlier run",
+  };
+}
+
+function targetOf(given: Inputs, context: Context) {
+  return {
+    session: context.session(given),
+    mark: { owner: given.owner, set: given.owner, role: "restored" as const, takenAt: instant(context.now) },
+    name: nameOf(given),
+    description: given.description,
+    volumeType: given.volumeType,
+    availabilityZone: given.availabilityZone,
+    metadata: given.metadata,
+    timeoutSeconds: Math.min(given.timeoutSeconds, 3600),
+    signal: context.signal,
+  };
+}
+
+function nameOf(given: Inputs): string {
+  return given.name ?? `restore-${given.owner.split("/").slice(2).join("/")}`.slice(0, 255);
+}

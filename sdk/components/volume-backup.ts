@@ -1,0 +1,102 @@
+import * as pulumi from "@pulumi/pulumi";
+import { CinderSnapshot, type CinderSnapshotArgs } from "../cinder-snapshot";
+import { ResticBackup, type ResticBackupArgs } from "../restic-backup";
+import type { RepositoryAccess, ResticRepository } from "../restic-repository";
+import { TemporaryVolume } from "../temporary-volume";
+
+/** Inputs of VolumeBackup, in the words of S0's VolumeSnapshotBackup. */
+export interface VolumeBackupArgs {
+  /** The Cinder volume to protect. */
+  volumeId: pulumi.Input<string>;
+  /** When points are due, as CinderSnapshot's schedule. */
+  schedule?: CinderSnapshotArgs["schedule"];
+  /** IANA time zone of the schedule and of retention's days. Default UTC. */
+  timeZone?: CinderSnapshotArgs["timeZone"];
+  /** True takes no new points. Default false. */
+  paused?: CinderSnapshotArgs["paused"];
+  /** Any text; a new one asks for a run now. */
+  trigger?: CinderSnapshotArgs["trigger"];
+  /** Where the data goes. */
+  repository: ResticRepository | pulumi.Input<RepositoryAccess>;
+  /** The Cinder snapshots: force (default true), timeoutSeconds (600), namePrefix ("backup"), retention (keepLast 3, keepForDays 7). */
+  snapshot?: Pick<
+    CinderSnapshotArgs,
+    "force" | "timeoutSeconds" | "namePrefix" | "retention" | "description" | "metadata" | "deletionPolicy" | "adoptId"
+  >;
+  /** The temporary volume: volumeType (the source's), timeoutSeconds (300). */
+  temporaryVolume?: { volumeType?: pulumi.Input<string>; availabilityZone?: pulumi.Input<string>; timeoutSeconds?: pulumi.Input<number> };
+  /** restic's host name. Default: the set's name. */
+  host?: ResticBackupArgs["host"];
+  /** Paths inside the volume. Default everything. */
+  paths?: ResticBackupArgs["paths"];
+  /** Patterns to leave out. */
+  exclude?: ResticBackupArgs["exclude"];
+  /** 'file', 'block' or 'auto' (default). */
+  content?: ResticBackupArgs["content"];
+  /** Which restic snapshots are kept. Default: all. */
+  retention?: ResticBackupArgs["retention"];
+  /** Deadline of one backup, in seconds. Default a day. */
+  timeoutSeconds?: ResticBackupArgs["timeoutSeconds"];
+  /** 'cleanup' (default, S0's rule) removes what a failed run made, its Cinder snapshot too; 'keepSnapshot' keeps that. */
+  onFailure?: ResticBackupArgs["onFailure"];
+  /** Whether the restic snapshots go with the stack: 'retain' (default) or 'delete'. */
+  deletionPolicy?: ResticBackupArgs["deletionPolicy"];
+  /** Name in clouds.yaml. */
+  cloud?: pulumi.Input<string>;
+  /** Region. */
+  region?: pulumi.Input<string>;
+}
+
+/**
+ * One backup set, end to end: when a slot is due a Cinder snapshot is taken, a temporary volume made from it, its data
+ * backed up by restic, the volume removed, and both kinds of points pruned by their retention. Serves S0.
+ */
+export class VolumeBackup extends pulumi.ComponentResource {
+  readonly snapshot: CinderSnapshot;
+  readonly temporaryVolume: TemporaryVolume;
+  readonly backup: ResticBackup;
+
+  constructor(name: string, args: VolumeBackupArgs, options?: pulumi.ComponentResourceOptions) {
+    super("openstack-backup:index:VolumeBackup", name, {}, options);
+    const parent = { parent: this };
+    const place = { cloud: args.cloud, region: args.region, set: name };
+    this.snapshot = new CinderSnapshot(
+      `${name}-snapshot`,
+      {
+        ...place,
+        ...args.snapshot,
+        volumeId: args.volumeId,
+        schedule: args.schedule,
+        timeZone: args.timeZone,
+        paused: args.paused,
+        trigger: args.trigger,
+      },
+      parent,
+    );
+    this.temporaryVolume = new TemporaryVolume(
+      `${name}-volume`,
+      { ...place, ...args.temporaryVolume, snapshot: this.snapshot },
+      parent,
+    );
+    this.backup = new ResticBackup(
+      `${name}-backup`,
+      {
+        ...place,
+        snapshot: this.snapshot,
+        temporaryVolume: this.temporaryVolume,
+        repository: args.repository,
+        host: args.host,
+        paths: args.paths,
+        exclude: args.exclude,
+        content: args.content,
+        retention: args.retention,
+        timeZone: args.timeZone,
+        timeoutSeconds: args.timeoutSeconds,
+        onFailure: args.onFailure ?? "cleanup",
+        deletionPolicy: args.deletionPolicy,
+      },
+      parent,
+    );
+    this.registerOutputs({});
+  }
+}

@@ -1,0 +1,27 @@
+import type * as pulumi from "@pulumi/pulumi";
+import { BackupResource } from "./binding";
+import type { CinderSnapshot } from "./cinder-snapshot";
+import { type TemporaryVolumeInputs, type TemporaryVolumeOutputs, temporaryVolumeBinding } from "./generated";
+
+/** Inputs of TemporaryVolume: made from the current point of a set, or from a snapshot named by its id. */
+export type TemporaryVolumeArgs = Omit<TemporaryVolumeInputs, "snapshotId"> &
+  ({ snapshot: CinderSnapshot } | { snapshotId: pulumi.Input<string> });
+
+/** A volume made from a snapshot that exists only while a consumer needs it. Gone is converged. */
+export class TemporaryVolume extends BackupResource {
+  declare readonly snapshotId: pulumi.Output<string>;
+  declare readonly volumeType: pulumi.Output<string | undefined>;
+  declare readonly availabilityZone: pulumi.Output<string | undefined>;
+  declare readonly sizeGib: pulumi.Output<number | undefined>;
+  declare readonly timeoutSeconds: pulumi.Output<number>;
+  declare readonly volumeId: pulumi.Output<TemporaryVolumeOutputs["volumeId"]>;
+
+  constructor(name: string, args: TemporaryVolumeArgs, options?: pulumi.CustomResourceOptions) {
+    super(temporaryVolumeBinding, name, "snapshot" in args ? fromSet(args) : args, options);
+  }
+}
+
+function fromSet(args: Omit<TemporaryVolumeInputs, "snapshotId"> & { snapshot: CinderSnapshot }): TemporaryVolumeInputs {
+  const { snapshot, ...rest } = args;
+  return { slot: snapshot.slot, trigger: snapshot.trigger, ...rest, snapshotId: snapshot.snapshotId };
+}

@@ -1,0 +1,35 @@
+import type * as pulumi from "@pulumi/pulumi";
+import { BackupResource } from "./binding";
+import { type VolumeRestoreInputs, type VolumeRestoreOutputs, volumeRestoreBinding } from "./generated";
+import type { ResticBackup } from "./restic-backup";
+import { ResticRepository, type RepositoryAccess } from "./restic-repository";
+
+/** Inputs of VolumeRestore: from a Cinder snapshot, from a restic snapshot, or from a point of a ResticBackup. */
+export type VolumeRestoreArgs = Omit<VolumeRestoreInputs, "repository" | "backupOwner"> & {
+  /** The set whose point is restored; its repository is used, and 'latest' means its newest good point. */
+  backup?: ResticBackup;
+  /** The repository, where no `backup` is given. */
+  repository?: ResticRepository | pulumi.Input<RepositoryAccess>;
+};
+
+/** A new volume made from a Cinder snapshot or filled from a restic snapshot. */
+export class VolumeRestore extends BackupResource {
+  declare readonly volumeId: pulumi.Output<VolumeRestoreOutputs["volumeId"]>;
+  declare readonly restoredSizeGib: pulumi.Output<VolumeRestoreOutputs["restoredSizeGib"]>;
+  declare readonly source: pulumi.Output<VolumeRestoreOutputs["source"]>;
+  declare readonly capturedAt: pulumi.Output<VolumeRestoreOutputs["capturedAt"]>;
+  declare readonly verified: pulumi.Output<VolumeRestoreOutputs["verified"]>;
+  declare readonly durationSeconds: pulumi.Output<VolumeRestoreOutputs["durationSeconds"]>;
+  declare readonly writtenBy: pulumi.Output<VolumeRestoreOutputs["writtenBy"]>;
+
+  constructor(name: string, args: VolumeRestoreArgs, options?: pulumi.CustomResourceOptions) {
+    const { backup, repository, ...rest } = args;
+    const access = backup ? backup.repositoryAccess : repository instanceof ResticRepository ? repository.access : repository;
+    super(
+      volumeRestoreBinding,
+      name,
+      { ...rest, ...(backup ? { backupOwner: backup.owner } : {}), ...(access ? { repository: access } : {}) },
+      options,
+    );
+  }
+}
