@@ -1,0 +1,88 @@
+import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
+import { join } from "node:path";
+import { run, waitUntil } from "./commands";
+import { VolumeError } from "./errors";
+
+/** A loop device as the kernel shows it in /sys/block. */
+export interface LoopDevice {
+  device: string;
+  /** The file behind it, as the kernel names it. */
+  file: string;
+  offset: number;
+  /** It goes by itself when its last user ends. */
+  goesByItself: boolean;
+}
+
+/** The loop devices in use. */
+export function loopDevices(): LoopDevice[] {
+  const result: LoopDevice[] = [];
+  for (const name of existsSync("/sys/block") ? readdirSync("/sys/block") : []) {
+    if (!/^loop\d+$/.test(name)) continue;
+    const loop = loopDevice(`/dev/${name}`);
+    if (loop) result.push(loop);
+  }
+  return result;
+}
+
+function loopDevice(device: string): LoopDevice | undefined {
+  const read = (attribute: string) =>
+    readFileSync(join("/sys/block", device.slice("/dev/".length), "loop", attribute), "utf8").trim();
+  try {
+    return {
+      device,
+      file: read("backing_file").replace(/ \(deleted\)$/, ""),
+      offset: Number(read("offset")),
+      goesByItself: read("autoclear") === "1",
+    };
+  } catch {
+    return undefined; // the folder exists only while the device is in use
+  }
+}
+
+/**
+ * Puts a loop device on a part of a file or device, writable: a journal can be replayed only through a writable one,
+ * and `mount -o loop,ro` would make it read-only.
+ */
+export async function attachLoop(
+  file: string,
+  part: { offset: number; sizeBytes?: number | undefined },
+  signal?: AbortSignal,
+): Promise<string> {
+  const args = ["--find", "--show"];
+  if (part.offset) args.push("--offset", String(part.offset));
+  if (part.sizeBytes) args.push("--sizelimit", String(part.sizeBytes));
+  const { stdout } = await run("losetup", [...args, file], {
+    doing: `attaching a loop device to ${file}`,
+    signal,
+  });
+  return stdout.trim();
+}
+
+/** Detaches the loop devices on this part of the file and waits until they are gone. Returns their names. */
+export async function detachLoops(file: string, offset: number, patienceSeconds: number): Promise<string[]> {
+  const path = real(file);
+  const ours = () => loopDevices().filter(loop => loop.file === path && loop.offset === offset);
+  const found = ours();
+  for (const loop of found) {
+    if (!loop.goesByItself)
+      await run("losetup", ["--detach", loop.device], { doing: `detaching ${loop.device} from ${file}` });
+  }
+  if (!(await waitUntil(() => ours().length === 0, patienceSeconds))) {
+    const left = ours()
+      .map(loop => loop.device)
+      .join(", ");
+    throw new VolumeError(
+      "failed",
+      `detaching ${left} from ${file}: still in use after ${patienceSeconds} s`,
+    );
+  }
+  return found.map(loop => loop.device);
+}
+
+function real(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path; // the file is gone, the loop device may still be there
+  }
+}

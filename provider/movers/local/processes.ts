@@ -1,0 +1,63 @@
+import { readFileSync } from "node:fs";
+import { waitUntil } from "./commands";
+import { VolumeError } from "./errors";
+
+/** Names one process for ever: a pid alone is given to another process later. */
+export interface ProcessIdentity {
+  pid: number;
+  /** Field 22 of /proc/<pid>/stat: clock ticks since the machine started. */
+  startTime: string;
+  /** Of the machine's run: after a restart pids and start times begin anew. */
+  bootId: string;
+}
+
+const bootId = (): string => {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  } catch {
+    return "";
+  }
+};
+
+/** State (R, S, Z, …) and start time; the command name before them may hold blanks and parentheses. */
+function stat(pid: number): { state: string; startTime: string } | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return { state: fields[0] ?? "", startTime: fields[19] ?? "" };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined when the process has ended. */
+export function identify(pid: number): ProcessIdentity | undefined {
+  const found = stat(pid);
+  return found && { pid, startTime: found.startTime, bootId: bootId() };
+}
+
+/** Whether exactly this process still runs (a zombie does not). */
+export function isAlive(process: ProcessIdentity): boolean {
+  if (process.bootId !== bootId()) return false;
+  const found = stat(process.pid);
+  return found !== undefined && found.state !== "Z" && found.startTime === process.startTime;
+}
+
+/**
+ * Ends a process: waits `patienceSeconds` for it to go by itself, then SIGTERM, after 30 s SIGKILL. Returns whether
+ * it was running.
+ */
+export async function endProcess(
+  identity: ProcessIdentity,
+  tool: string,
+  patienceSeconds: number,
+): Promise<boolean> {
+  if (!isAlive(identity)) return false;
+  const gone = (seconds: number) => waitUntil(() => !isAlive(identity), seconds);
+  if (await gone(patienceSeconds)) return true;
+  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+    if (isAlive(identity)) process.kill(identity.pid, signal);
+    if (await gone(30)) return true;
+  }
+  throw new VolumeError("failed", `ending ${tool} (process ${identity.pid}): still running after SIGKILL`);
+}
