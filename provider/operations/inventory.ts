@@ -1,7 +1,6 @@
-import { type Session } from "../openstack";
+import { type Session, volumes } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
 import type { Volume } from "../openstack/volumes";
-import { volumes } from "../openstack";
 import { fromMetadata, type Mark } from "./marks";
 import { snapshotKind, volumeKind } from "./watch";
 
@@ -16,45 +15,79 @@ export interface Marked<T> {
  * kept true by the process's own creates and removals. The stack's lock keeps other runs of the stack away.
  */
 export class Inventory {
-  private snapshotRows: Promise<Map<string, Snapshot>> | undefined;
-  private volumeRows: Promise<Map<string, Volume>> | undefined;
+  private snapshotRows: Listing<Snapshot> | undefined;
+  private volumeRows: Listing<Volume> | undefined;
   private everyVolume: Promise<Map<string, Volume>> | undefined;
 
   constructor(private readonly session: Session) {}
 
-  /** The snapshots of `owner`, newest first; of one volume where `volumeId` is given. */
-  async snapshots(owner: string, volumeId?: string): Promise<Marked<Snapshot>[]> {
-    this.snapshotRows ??= indexed(snapshotKind.ours(this.session), () => (this.snapshotRows = undefined));
-    const rows = await this.snapshotRows;
-    return marked(rows.values())
-      .filter(({ row, mark }) => mark.owner === owner && (volumeId === undefined || row.volume_id === volumeId))
-      .sort((a, b) => timeOf(b) - timeOf(a) || (a.row.id < b.row.id ? 1 : -1));
+  /** The snapshots that `owner` took of one volume, newest first. */
+  async snapshots(owner: string, volumeId: string): Promise<Marked<Snapshot>[]> {
+    return this.ownSnapshots(mark => mark.owner === owner, volumeId);
   }
 
-  /** The volumes of ours whose owner passes the test. */
+  /** The snapshots of ours whose mark passes the test, newest first. */
+  async ownSnapshots(accepts: (mark: Mark) => boolean, volumeId?: string): Promise<Marked<Snapshot>[]> {
+    this.snapshotRows ??= listing(snapshotKind.ours(this.session), () => (this.snapshotRows = undefined));
+    const found: Marked<Snapshot>[] = [];
+    for (const object of (await this.snapshotRows).values())
+      if (accepts(object.mark) && (volumeId === undefined || object.row.volume_id === volumeId)) found.push(object);
+    return found.sort((a, b) => timeOf(b) - timeOf(a) || (a.row.id < b.row.id ? 1 : -1));
+  }
+
+  /** The volumes of ours whose mark passes the test. */
   async ownVolumes(accepts: (mark: Mark) => boolean): Promise<Marked<Volume>[]> {
-    this.volumeRows ??= indexed(volumeKind.ours(this.session), () => (this.volumeRows = undefined));
-    return marked((await this.volumeRows).values()).filter(({ mark }) => accepts(mark));
+    this.volumeRows ??= listing(volumeKind.ours(this.session), () => (this.volumeRows = undefined));
+    return [...(await this.volumeRows).values()].filter(({ mark }) => accepts(mark));
   }
 
-  /** Any volume of the project, ours or not. A missing one is asked for by id before it counts as missing. */
+  /** Any volume of the project, ours or not. */
   async volume(id: string): Promise<Volume | undefined> {
-    this.everyVolume ??= indexed(volumes.list(this.session, {}), () => (this.everyVolume = undefined));
+    this.everyVolume ??= volumes.list(this.session, {}).then(
+      rows => new Map(rows.map(row => [row.id, row])),
+      error => {
+        this.everyVolume = undefined;
+        throw error;
+      },
+    );
     return (await this.everyVolume).get(id);
   }
 
-  noteSnapshot(row: Snapshot): Promise<unknown> | undefined {
-    return this.snapshotRows?.then(rows => rows.set(row.id, row));
+  /** A snapshot that this process made or changed. */
+  async noteSnapshot(row: Snapshot): Promise<void> {
+    note(await this.snapshotRows, row);
   }
 
-  noteVolume(row: Volume): Promise<unknown> | undefined {
-    return this.volumeRows?.then(rows => rows.set(row.id, row));
+  /** A volume that this process made or changed. */
+  async noteVolume(row: Volume): Promise<void> {
+    note(await this.volumeRows, row);
   }
 
-  noteGone(id: string): void {
-    void this.snapshotRows?.then(rows => rows.delete(id));
-    void this.volumeRows?.then(rows => rows.delete(id));
+  /** An object that this process has seen gone. */
+  async noteGone(id: string): Promise<void> {
+    (await this.snapshotRows)?.delete(id);
+    (await this.volumeRows)?.delete(id);
   }
+}
+
+type Listing<T> = Promise<Map<string, Marked<T>>>;
+type Markable = { id: string; metadata?: Record<string, string> | undefined };
+
+/** A listing with its marks read; one that failed is asked for again the next time. */
+async function listing<T extends Markable>(rows: Promise<T[]>, forget: () => void): Listing<T> {
+  const known = new Map<string, Marked<T>>();
+  try {
+    for (const row of await rows) note(known, row);
+    return known;
+  } catch (error) {
+    forget();
+    throw error;
+  }
+}
+
+function note<T extends Markable>(known: Map<string, Marked<T>> | undefined, row: T): void {
+  const mark = fromMetadata(row.metadata);
+  if (mark) known?.set(row.id, { row, mark });
 }
 
 const inventories = new WeakMap<Session, Inventory>();
@@ -70,22 +103,4 @@ export function inventoryOf(session: Session): Inventory {
 export function timeOf(object: Marked<{ created_at?: string | null | undefined }>): number {
   const { time, slot } = object.mark;
   return Date.parse(time ?? slot ?? `${object.row.created_at ?? "1970-01-01T00:00:00"}Z`);
-}
-
-async function indexed<T extends { id: string }>(rows: Promise<T[]>, forget: () => void): Promise<Map<string, T>> {
-  try {
-    return new Map((await rows).map(row => [row.id, row]));
-  } catch (error) {
-    forget();
-    throw error;
-  }
-}
-
-function marked<T extends { metadata?: Record<string, string> | undefined }>(rows: Iterable<T>): Marked<T>[] {
-  const found: Marked<T>[] = [];
-  for (const row of rows) {
-    const mark = fromMetadata(row.metadata);
-    if (mark) found.push({ row, mark });
-  }
-  return found;
 }

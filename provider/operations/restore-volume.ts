@@ -46,7 +46,7 @@ export async function restoreVolume<T>(
       await endAttachments(session, row.id);
       await removeUntilGone(session, volumeKind, row.id, { timeoutSeconds: target.timeoutSeconds });
     }
-    inventory.noteGone(row.id);
+    await inventory.noteGone(row.id);
   }
   const begun = await volumes.create(
     session,

@@ -125,7 +125,7 @@ function timedOut(error: unknown): unknown {
 /** Removes one point and returns once it is really gone. */
 export async function removePoint(set: SnapshotSet, id: string): Promise<void> {
   await removeUntilGone(set.session, snapshotKind, id, { timeoutSeconds: set.timeoutSeconds, signal: set.signal });
-  inventoryOf(set.session).noteGone(id);
+  await inventoryOf(set.session).noteGone(id);
 }
 
 /** What retention decided and did to a set. */

@@ -32,7 +32,7 @@ export async function sweep(session: Session, found: readonly Leftover[], log: (
   for (const leftover of found) {
     await endAttachments(session, leftover.volumeId);
     await removeUntilGone(session, volumeKind, leftover.volumeId, { timeoutSeconds: 120 });
-    inventoryOf(session).noteGone(leftover.volumeId);
+    await inventoryOf(session).noteGone(leftover.volumeId);
     log(`swept temporary volume ${leftover.volumeId} of ${leftover.owner}, expired ${leftover.expiresAt ?? "never"}`);
   }
 }

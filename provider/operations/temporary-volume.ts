@@ -46,7 +46,7 @@ export async function ensureTemporaryVolume(
       context.log(`removing temporary volume ${row.id}, which is '${live.status}'`);
       await removeUntilGone(session, volumeKind, row.id, { timeoutSeconds: spec.timeoutSeconds, signal: context.signal });
     }
-    inventory.noteGone(row.id);
+    await inventory.noteGone(row.id);
   }
   const mark: Mark = {
     owner: spec.owner,
@@ -79,7 +79,7 @@ export async function ensureTemporaryVolume(
     return { volume, made: true };
   } catch (error) {
     await removeUntilGone(session, volumeKind, begun.id, { timeoutSeconds: spec.timeoutSeconds });
-    inventory.noteGone(begun.id);
+    await inventory.noteGone(begun.id);
     throw error;
   }
 }
@@ -101,7 +101,7 @@ export async function releaseTemporaryVolume(
     [...ids].map(async id => {
       await endAttachments(session, id);
       await removeUntilGone(session, volumeKind, id, { timeoutSeconds: spec.timeoutSeconds, signal: options.signal });
-      inventoryOf(session).noteGone(id);
+      await inventoryOf(session).noteGone(id);
     }),
   );
 }

@@ -1,37 +1,30 @@
 import type { Readable } from "node:stream";
 import { openRepository } from "../../restic";
-import type { BackupRun, MovedBackup, Mover } from "../mover";
+import type { BackupRun, MovedBackup, Mover, RestoreRun } from "../mover";
 import { attachVolume, endAttachments } from "../../operations/attach-volume";
+import { UndoList } from "../../operations/undo-list";
 import { cleanUp } from "./clean-up";
 import { mountPathOf } from "./mount-path";
-import { type OpenedVolume, openVolume } from "./open-volume";
+import { type OpenedVolume, type OpenVolume, openVolume } from "./open-volume";
 
 /** At most one progress line in this time. */
 const progressEveryMs = 30_000;
 
+/** Wait for an attachment to come and to go, in seconds. */
+const attachTimeoutSeconds = 300;
+
 /** The machine that runs the stack reads the volume itself. */
 export const localMover: Mover = {
-  async synchronize(run: BackupRun): Promise<MovedBackup> {
-    const mountPath = mountPathOf(run.owner);
-    await localMover.cleanup(run);
-    await endAttachments(run.session, run.volumeId);
-    const attached = await attachVolume(run.session, run.volumeId, { timeoutSeconds: 300, signal: run.signal });
-    let volume: OpenedVolume | undefined;
-    try {
-      volume = await openVolume({
-        connection: attached.connection,
-        mountPath,
-        access: "read",
-        content: run.content,
-        log: run.log,
-        ...(run.signal && { signal: run.signal }),
-      });
-      return await backUp(run, volume);
-    } finally {
-      await volume?.close();
-      await attached.detach();
-    }
-  },
+  synchronize: run => opened(run, { access: "read", content: run.content }, volume => backUp(run, volume)),
+
+  restore: run =>
+    opened(
+      run,
+      run.content === "block"
+        ? { access: "write", content: "block" }
+        : { access: "write", content: "file", makeFileSystem: { type: run.fileSystem } },
+      volume => fill(run, volume),
+    ),
 
   async cleanup(run): Promise<string[]> {
     const cleaned = await cleanUp(mountPathOf(run.owner));
@@ -39,6 +32,48 @@ export const localMover: Mover = {
     return cleaned;
   },
 };
+
+/** Attaches and opens a volume for `use`; afterwards nothing of it is left on this machine. */
+async function opened<T>(
+  run: BackupRun | RestoreRun,
+  request: Pick<OpenVolume, "access" | "content" | "makeFileSystem">,
+  use: (volume: OpenedVolume) => Promise<T>,
+): Promise<T> {
+  await localMover.cleanup(run);
+  await endAttachments(run.session, run.volumeId);
+  const attached = await attachVolume(run.session, run.volumeId, {
+    timeoutSeconds: attachTimeoutSeconds,
+    signal: run.signal,
+  });
+  const undo = new UndoList();
+  undo.add("the attachment", attached.detach);
+  try {
+    const volume = await openVolume({
+      ...request,
+      connection: attached.connection,
+      mountPath: mountPathOf(run.owner),
+      log: run.log,
+      ...(run.signal && { signal: run.signal }),
+    });
+    undo.add("the mount", volume.close);
+    const result = await use(volume);
+    await volume.close();
+    await attached.detach();
+    return result;
+  } catch (error) {
+    throw await undo.undo(error);
+  }
+}
+
+async function fill(run: RestoreRun, volume: OpenedVolume): Promise<{ how: string; ownersPreserved: boolean }> {
+  const repository = openRepository(run.repository, { log: run.log });
+  const signal = run.signal ? { signal: run.signal } : {};
+  run.log(`restoring ${run.resticSnapshotId.slice(0, 8)} by ${volume.how}`);
+  if (volume.directory === undefined) await repository.dumpTo(run.resticSnapshotId, blockFileName, volume.device.path);
+  else
+    await repository.restore(run.resticSnapshotId, { target: volume.directory, verify: run.verify, ...signal });
+  return { how: volume.how, ownersPreserved: volume.ownersPreserved };
+}
 
 async function backUp(run: BackupRun, volume: OpenedVolume): Promise<MovedBackup> {
   const content = volume.kind === "fileSystem" ? "file" : "block";

@@ -1,0 +1,72 @@
+#!/usr/bin/env node
+import { Command } from "commander";
+
+/**
+ * `osbackup`: what people do beside `pulumi up`. Each command loads what it needs only when it runs.
+ *
+ * Exit codes: 0 done; 1 failed; 2 wrong usage; `engine` has those of the Pulumi CLI.
+ */
+const program = new Command("osbackup")
+  .description("Backups of an OpenStack cloud as desired state: what goes beside `pulumi up`.")
+  .version((require("../../../package.json") as { version: string }).version)
+  .configureHelp({ sortSubcommands: true })
+  .exitOverride(error => process.exit(error.exitCode === 1 ? 2 : error.exitCode));
+
+program
+  .command("devcloud")
+  .description("start a small OpenStack on this machine, with two sample volumes, until ^C")
+  .option("--port <number>", "port on 127.0.0.1 (default: a free one)", Number)
+  .option("--directory <path>", "keep volumes and state there (default: a temporary folder)")
+  .action(async options => {
+    const { runDevcloud } = await import("../../devcloud/index.js");
+    await runDevcloud(options);
+  });
+
+program
+  .command("engine")
+  .description("run a stack without the Pulumi CLI: up, preview, refresh, destroy, stack, config")
+  .helpOption(false)
+  .allowUnknownOption()
+  .argument("[arguments...]")
+  .action(async (given: string[]) => {
+    const { runEngineCli } = await import("../../engine/index.js");
+    process.exitCode = await runEngineCli(given);
+  });
+
+program
+  .command("list")
+  .description("recovery points as the cloud and the repository have them, found by their marks; needs no state")
+  .option("--owner <owner>", "only points of this owner, <project>/<stack>/<resource>")
+  .option("--repository <url>", "a restic repository too; RESTIC_PASSWORD or RESTIC_PASSWORD_FILE opens it")
+  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .option("--json", "one JSON document")
+  .action(async options => {
+    const { list } = await import("./list.js");
+    await list(options);
+  });
+
+program
+  .command("sweep")
+  .description("remove temporary volumes that no live run owns")
+  .argument("<stack>", "<project>/<stack>, as in the owner mark")
+  .option("--all", "those too whose time is not over: only while no run of the stack is under way")
+  .option("--dry-run", "only say what would be removed")
+  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .action(async (stack: string, options) => {
+    const { sweepStack } = await import("./sweep.js");
+    await sweepStack(stack, options);
+  });
+
+program
+  .command("doctor")
+  .description("whether this machine can log in, read volumes and run restic")
+  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .action(async options => {
+    const { doctor } = await import("./doctor.js");
+    process.exitCode = await doctor(options);
+  });
+
+program.parseAsync().catch((error: unknown) => {
+  console.error(`osbackup: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+});

@@ -1,0 +1,60 @@
+import { inventoryOf } from "../operations/inventory";
+import { resticPoints } from "../operations/restic-set";
+import { World } from "./world";
+
+/** One recovery point, wherever it is. Instants are ISO 8601 in UTC. */
+export interface ListedPoint {
+  where: "cinder" | "restic";
+  owner: string;
+  id: string;
+  slot: string;
+  takenAt: string;
+  status: string;
+}
+
+/** Prints the recovery points that carry our mark, newest first in each place. */
+export async function list(options: { owner?: string; repository?: string; cloud?: string; json?: boolean }): Promise<void> {
+  const world = new World({}, line => console.error(line));
+  const points: ListedPoint[] = await cinderPoints(world, options);
+  if (options.repository !== undefined) points.push(...(await repositoryPoints(world, options.repository, options.owner)));
+  if (options.json) {
+    console.log(JSON.stringify(points, null, 2));
+    return;
+  }
+  console.log(table(points));
+}
+
+async function cinderPoints(world: World, options: { owner?: string; cloud?: string }): Promise<ListedPoint[]> {
+  const inventory = inventoryOf(world.session({ cloud: options.cloud }));
+  const found = await inventory.ownSnapshots(mark => mark.role === "recovery-point" && (options.owner ?? mark.owner) === mark.owner);
+  return found.map(({ row, mark }) => ({
+    where: "cinder",
+    owner: mark.owner,
+    id: row.id,
+    slot: mark.slot ?? "",
+    takenAt: mark.takenAt ?? row.created_at ?? "",
+    status: row.status,
+  }));
+}
+
+async function repositoryPoints(world: World, url: string, owner: string | undefined): Promise<ListedPoint[]> {
+  const { RESTIC_PASSWORD: password, RESTIC_PASSWORD_FILE: passwordFile } = process.env;
+  const access = { url, ...(password ? { password } : {}), ...(passwordFile ? { passwordFile } : {}) };
+  const found = await resticPoints(world.repository(access), owner);
+  return found.map(point => ({
+    where: "restic",
+    owner: point.owner,
+    id: point.id.slice(0, 8),
+    slot: point.slot ?? "",
+    takenAt: point.takenAt,
+    status: point.good ? "good" : "partial",
+  }));
+}
+
+/** Rows under a heading, columns as wide as their widest cell. */
+export function table(points: readonly ListedPoint[]): string {
+  const columns = ["where", "owner", "slot", "takenAt", "status", "id"] as const;
+  const rows = [columns.map(String), ...points.map(point => columns.map(column => point[column]))];
+  const widths = columns.map((_, index) => Math.max(...rows.map(row => (row[index] as string).length)));
+  return rows.map(row => row.map((cell, index) => cell.padEnd(widths[index] as number)).join("  ").trimEnd()).join("\n");
+}
