@@ -1,0 +1,23 @@
+export * as attachments from "./attachments";
+export { type AuthType, type CloudConfig, type CloudOptions, resolveCloud } from "./config";
+export {
+  ApiError,
+  ConfigError,
+  isBadRequest,
+  isConflict,
+  isForbidden,
+  isNotFound,
+  isOverQuota,
+  isUnauthorized,
+  isUnreachable,
+  type ServiceType,
+} from "./errors";
+export * as limits from "./limits";
+export * as messages from "./messages";
+export { everyPage } from "./paging";
+export { RUN_REQUEST_ID } from "./run";
+export { type Answer, type Call, openSession, Session } from "./session";
+export * as snapshots from "./snapshots";
+export { parseTime } from "./time";
+export * as types from "./types";
+export * as volumes from "./volumes";
