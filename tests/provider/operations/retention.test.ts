@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { inspect } from "node:util";
 import fc from "fast-check";
 import {
   applyRetention,
@@ -492,7 +493,7 @@ describe("validateRetention", () => {
     ],
   ];
   for (const [retention, property, reason] of wrong) {
-    it(`says what is wrong with ${JSON.stringify(retention)}`, () => {
+    it(`says what is wrong with ${inspect(retention)}`, () => {
       assert.deepEqual(validateRetention(retention), [{ property, reason }]);
     });
   }
