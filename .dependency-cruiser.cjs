@@ -6,9 +6,9 @@ module.exports = {
     { name: "no-circular", severity: "error", from: {}, to: { circular: true } },
     layer(
       "pure-functions",
-      "^provider/operations/(schedule|retention)\\.ts$",
-      "^(provider|sdk|engine|devcloud)/",
-      "schedule and retention import nothing of ours; the clock is an argument",
+      "^provider/operations/(schedule|retention|time-zone)\\.ts$",
+      "^(sdk|engine|devcloud|provider/(?!operations/(schedule|retention|time-zone)\\.ts$))/",
+      "schedule, retention and time-zone import nothing of ours but each other; the clock is an argument",
     ),
     layer("openstack-knows-http-only", "^provider/openstack/", "^provider/(restic|operations|movers|resources|hosts)/"),
     layer("restic-knows-restic-only", "^provider/restic/", "^provider/(openstack|operations|movers|resources|hosts)/"),
