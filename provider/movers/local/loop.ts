@@ -58,8 +58,16 @@ export async function attachLoop(
   return stdout.trim();
 }
 
-/** Detaches the loop devices on this part of the file and waits until they are gone. Returns their names. */
-export async function detachLoops(file: string, offset: number, patienceSeconds: number): Promise<string[]> {
+/**
+ * Detaches the loop devices on this part of the file and waits until they are gone; with `lazy` those in use go when
+ * their last user ends. Returns their names.
+ */
+export async function detachLoops(
+  file: string,
+  offset: number,
+  options: { patienceSeconds: number; lazy: boolean },
+): Promise<string[]> {
+  const { patienceSeconds, lazy } = options;
   const path = real(file);
   const ours = () => loopDevices().filter(loop => loop.file === path && loop.offset === offset);
   const found = ours();
@@ -67,7 +75,8 @@ export async function detachLoops(file: string, offset: number, patienceSeconds:
     if (!loop.goesByItself)
       await run("losetup", ["--detach", loop.device], { doing: `detaching ${loop.device} from ${file}` });
   }
-  if (!(await waitUntil(() => ours().length === 0, patienceSeconds))) {
+  const gone = () => ours().every(loop => lazy && loop.goesByItself);
+  if (!(await waitUntil(gone, patienceSeconds))) {
     const left = ours()
       .map(loop => loop.device)
       .join(", ");

@@ -32,8 +32,11 @@ export type Trace =
   /** An RBD image mapped by the kernel. `spec` is pool/[namespace/]image. */
   | { kind: "rbd"; spec: string };
 
-/** How long something in use is waited for before it is given up or, for a dead owner, detached lazily. */
+/** How long something in use is waited for before it is given up. */
 const patienceSeconds = 10;
+
+/** The same for what a dead owner left, which is then detached although in use. */
+const lazyPatienceSeconds = 1;
 
 /**
  * Undoes one trace and waits until it is gone. Does nothing where nothing is left. Returns what it did, for the log;
@@ -42,11 +45,14 @@ const patienceSeconds = 10;
 export async function undo(trace: Trace, options: { lazy: boolean }): Promise<string | undefined> {
   switch (trace.kind) {
     case "mount":
-      return (await unmount(trace.path, { patienceSeconds, lazy: options.lazy }))
+      return (await unmount(trace.path, {
+        patienceSeconds: options.lazy ? lazyPatienceSeconds : patienceSeconds,
+        lazy: options.lazy,
+      }))
         ? `unmounted ${trace.path}`
         : undefined;
     case "loop": {
-      const devices = await detachLoops(trace.file, trace.offset, patienceSeconds);
+      const devices = await detachLoops(trace.file, trace.offset, { patienceSeconds, lazy: options.lazy });
       return devices.length > 0 ? `detached ${devices.join(", ")} from ${trace.file}` : undefined;
     }
     case "loopDevice": {

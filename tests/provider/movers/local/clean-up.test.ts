@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { cleanUp, openVolume } from "../../../../provider/movers/local";
+import {
+  cleanLab,
+  expectedWay,
+  imageWithPendingJournal,
+  isRoot,
+  killHard,
+  leftovers,
+  local,
+  occupy,
+  openElsewhere,
+  sh,
+  temporaryFolder,
+} from "./lab";
+
+describe(`cleanUp by ${expectedWay}`, () => {
+  let folder: string;
+  let mountPath: string;
+  let image: string;
+
+  beforeEach(() => {
+    folder = temporaryFolder();
+    mountPath = join(folder, "mnt");
+    image = imageWithPendingJournal(join(folder, "volume.img"));
+  });
+  afterEach(cleanLab);
+
+  const killARun = async () =>
+    killHard(await openElsewhere({ connection: local(image), mountPath, access: "read" }));
+
+  const assertNothingLeft = () => {
+    assert.deepEqual(leftovers(folder), []);
+    assert.equal(existsSync(`${mountPath}.state.json`), false);
+    assert.deepEqual(readdirSync(mountPath), []);
+  };
+
+  it("undoes what a killed run left, and finds nothing the second time", async () => {
+    await killARun();
+    const did = await cleanUp(mountPath);
+    const expected = {
+      "loop mount": [/^unmounted .*\/mnt$/, /^detached \/dev\/loop\d+ from .*\/volume\.img$/],
+      fuse2fs: [/^unmounted .*\/mnt$/],
+      "debugfs copy": [/^removed the copied files in .*\/mnt$/],
+    }[expectedWay];
+    assert.ok(expected);
+    // the daemon ends with its parent, or is ended: both are right
+    const withoutDaemon = did.filter(line => !line.startsWith("ended fuse2fs"));
+    assert.equal(withoutDaemon.length, expected.length, did.join("; "));
+    for (const [index, line] of withoutDaemon.entries()) assert.match(line, expected[index] as RegExp);
+    assertNothingLeft();
+    assert.deepEqual(await cleanUp(mountPath), []);
+    assert.deepEqual(await cleanUp(join(folder, "never-used")), []);
+  });
+
+  it("is done by the next run, which opens the volume again", async () => {
+    await killARun();
+    const lines: string[] = [];
+    const volume = await openVolume({
+      connection: local(image),
+      mountPath,
+      access: "read",
+      log: line => lines.push(line),
+    });
+    assert.equal(readdirSync(join(mountPath, "db")).length, 50);
+    assert.match(
+      lines.join("\n"),
+      /^left by an earlier run: (unmounted|removed the copied files in) .*\/mnt/,
+    );
+    await volume.close();
+    assertNothingLeft();
+  });
+
+  it("finds the mount of a killed run whose list was lost", async function () {
+    if (expectedWay === "debugfs copy") this.skip();
+    await killARun();
+    rmSync(`${mountPath}.state.json`);
+    await cleanUp(mountPath);
+    assertNothingLeft();
+  });
+
+  it("takes a mount away that a process still uses", async function () {
+    if (expectedWay === "debugfs copy") this.skip();
+    const run = await openElsewhere({ connection: local(image), mountPath, access: "read" });
+    const user = await occupy(join(mountPath, "db"));
+    await killHard(run);
+    await cleanUp(mountPath);
+    assert.deepEqual(readdirSync(mountPath), []);
+    await killHard(user);
+    for (let wait = 0; leftovers(folder).length > 0 && wait < 100; wait++)
+      await new Promise(go => setTimeout(go, 20));
+    assertNothingLeft();
+  });
+
+  it(`detaches a loop device that was never mounted${isRoot ? "" : " (skipped: needs root)"}`, async function () {
+    if (!isRoot) this.skip();
+    const device = sh("losetup", "-f", "--show", image).trim();
+    assert.deepEqual(await cleanUp(mountPath, local(image)), [`detached ${device} from ${image}`]);
+    assert.deepEqual(leftovers(folder), []);
+  });
+
+  it("does not follow a list that others may have written", async () => {
+    const victim = join(folder, "victim");
+    writeFileSync(victim, "precious");
+    const list = `${mountPath}.state.json`;
+    const owner = { pid: 2 ** 22 - 1, startTime: "1", bootId: "" };
+    writeFileSync(list, JSON.stringify({ owner, traces: [{ kind: "folder", path: victim }] }));
+    chmodSync(list, 0o666);
+    await assert.rejects(cleanUp(mountPath), /was not written by this user/);
+    if (isRoot) {
+      chmodSync(list, 0o600);
+      chownSync(list, 65534, 65534);
+      await assert.rejects(cleanUp(mountPath), /was not written by this user/);
+    }
+    assert.equal(readFileSync(victim, "utf8"), "precious");
+  });
+
+  it("ends a daemon only if it is the process that was noted", async () => {
+    const innocent = await occupy(folder);
+    const pid = innocent.pid as number;
+    const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    const dead = { pid: 2 ** 22 - 1, startTime: "1", bootId };
+    const daemon = (startTime: string) => ({
+      kind: "daemon",
+      tool: "sleep",
+      patienceSeconds: 0,
+      process: { pid, startTime, bootId },
+    });
+    const note = (startTime: string) =>
+      writeFileSync(`${mountPath}.state.json`, JSON.stringify({ owner: dead, traces: [daemon(startTime)] }), {
+        mode: 0o600,
+      });
+    note("1");
+    assert.deepEqual(await cleanUp(mountPath), []);
+    assert.equal(innocent.exitCode ?? innocent.signalCode, null);
+    note(readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ")[19] ?? "");
+    assert.deepEqual(await cleanUp(mountPath), [`ended sleep (process ${pid})`]);
+  });
+});
