@@ -34,7 +34,11 @@ function typeText(schema: JsonSchema, wrap: (text: string) => string): string {
   if (schema.type === "array") return `${wrap(typeText(schema.items ?? {}, wrap))}[]`;
   if (schema.type === "object" && schema.properties)
     return `{ ${Object.entries(schema.properties)
-      .map(([key, field]) => `${key}${schema.required?.includes(key) ? "" : "?"}: ${wrap(typeText(field, wrap))}`)
+      .map(([key, field]) =>
+        schema.required?.includes(key)
+          ? `${key}: ${wrap(typeText(field, wrap))}`
+          : `${key}?: ${wrap(`${typeText(field, wrap)} | undefined`)}`,
+      )
       .join("; ")} }`;
   if (schema.type === "object" && typeof schema.additionalProperties === "object")
     return `Record<string, ${wrap(typeText(schema.additionalProperties, wrap))}>`;
@@ -70,7 +74,9 @@ function sdkText(): string {
       `/** Inputs of ${type.name}: ${type.description} */\nexport interface ${type.name}Inputs {\n${fields
         .map(
           ([key, field]) =>
-            `${comment(field)}  ${key}${args.required?.includes(key) ? "" : "?"}: ${input(typeText(field, input))}${args.required?.includes(key) ? "" : " | undefined"};`,
+            args.required?.includes(key)
+              ? `${comment(field)}  ${key}: ${input(typeText(field, input))};`
+              : `${comment(field)}  ${key}?: ${input(`${typeText(field, input)} | undefined`)};`,
         )
         .join("\n")}\n}`,
     );

@@ -137,6 +137,19 @@ export async function list(
   );
 }
 
+/** The newest `count` snapshots of the project, in one call. */
+export async function newest(session: Session, count: number, { signal }: CallOptions = {}): Promise<Snapshot[]> {
+  const { body } = await cinder(session, {
+    method: "GET",
+    path: "/snapshots/detail",
+    query: { limit: count },
+    schema: z.looseObject({ snapshots: z.array(Snapshot) }),
+    doing: "listing the newest snapshots",
+    signal,
+  });
+  return body.snapshots;
+}
+
 /**
  * Asks for the deletion of a snapshot, which Cinder carries out later or silently gives up: only a 404 of `get` means gone.
  * One that is already being deleted is fine; one that is gone throws the 404.

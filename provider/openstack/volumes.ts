@@ -143,6 +143,38 @@ export async function list(
   );
 }
 
+/** The newest `count` volumes of the project, in one call. */
+export async function newest(session: Session, count: number, { signal }: CallOptions = {}): Promise<Volume[]> {
+  const { body } = await cinder(session, {
+    method: "GET",
+    path: "/volumes/detail",
+    query: { limit: count },
+    schema: z.looseObject({ volumes: z.array(Volume) }),
+    doing: "listing the newest volumes",
+    signal,
+  });
+  return body.volumes;
+}
+
+/** Changes a volume's name and description. */
+export async function update(
+  session: Session,
+  id: string,
+  change: { name?: string; description?: string },
+  { signal }: CallOptions = {},
+): Promise<Volume> {
+  const { body } = await cinder(session, {
+    method: "PUT",
+    path: `/volumes/${idPart("volume", id)}`,
+    body: { volume: change },
+    schema: OneVolume,
+    doing: `renaming volume ${id}`,
+    isRepeatable: true,
+    signal,
+  });
+  return body.volume;
+}
+
 /**
  * Asks for the deletion of a volume, which Cinder carries out later or silently gives up: only a 404 of `get` means gone.
  * One that is already being deleted is fine; one that is gone throws the 404.

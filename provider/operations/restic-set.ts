@@ -39,7 +39,7 @@ function asPoint(snapshot: ResticSnapshot): ResticPoint | undefined {
 }
 
 /** The good point of one run, where it exists. */
-export function pointOf(points: readonly ResticPoint[], run: { slot?: string; trigger?: string }): ResticPoint | undefined {
+export function pointOf(points: readonly ResticPoint[], run: { slot?: string | undefined; trigger?: string | undefined }): ResticPoint | undefined {
   return points.find(point => point.good && runKey(point) === runKey(run));
 }
 

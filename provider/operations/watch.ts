@@ -36,7 +36,7 @@ const ourMark = { "managed-by": managedBy };
 export const snapshotKind: Kind<Snapshot> = {
   name: "snapshot",
   get: snapshots.get,
-  newest: (session, count) => snapshots.list(session, { newest: count }),
+  newest: snapshots.newest,
   ours: session => snapshots.list(session, { metadata: ourMark }),
   remove: snapshots.remove,
 };
@@ -44,7 +44,7 @@ export const snapshotKind: Kind<Snapshot> = {
 export const volumeKind: Kind<Volume> = {
   name: "volume",
   get: volumes.get,
-  newest: (session, count) => volumes.list(session, { newest: count }),
+  newest: volumes.newest,
   ours: session => volumes.list(session, { metadata: ourMark }),
   remove: (session, id) => volumes.remove(session, id),
 };

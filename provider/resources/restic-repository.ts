@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { instant } from "../operations/marks";
 import { newestSlot, parseSchedule } from "../operations/schedule";
-import { isResticError } from "../restic";
+import { ResticError } from "../restic";
 import { owner } from "./inputs";
 import { accessOf, accessRules, repositoryAccess } from "./repository-access";
 import { type Context, type Refusal, resourceType, type State } from "./resource";
@@ -88,7 +88,7 @@ export const resticRepository = resourceType({
       if (exists || given.initialise) return [];
       return [{ property: "url", reason: "there is no repository, and initialise is false" }];
     } catch (error) {
-      if (!isResticError(error)) throw error;
+      if (!(error instanceof ResticError)) throw error;
       if (error.kind === "wrong-password") return [{ property: "password", reason: error.message }];
       if (error.kind === "locked") return [];
       return [{ property: "url", reason: error.message }];

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
-import { ResticError } from "./errors.js";
-import { maskUrl, type Redact, redactor } from "./redact.js";
+import { ResticError } from "./errors";
+import { maskUrl, type Redact, redactor } from "./redact";
 
 /** Where a repository is and what opens it. */
 export interface RepositoryAccess {

@@ -1,7 +1,7 @@
 import { lstat, readdir } from "node:fs/promises";
 import { join, posix, resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { ResticError } from "./errors.js";
+import { ResticError } from "./errors";
 import {
   type Message,
   numberOf,
@@ -10,7 +10,7 @@ import {
   toProgress,
   toUnreadable,
   type UnreadableFile,
-} from "./messages.js";
+} from "./messages";
 
 interface JobCommon {
   /** the name restic keeps; the same in every run of a set, or restic finds no parent and reads everything again */

@@ -1,4 +1,4 @@
-import type { LockOwner } from "./locks.js";
+import type { LockOwner } from "./locks";
 
 /**
  * Why restic, or the call of it, failed. "no-repository" is said only where the repository is provably absent;

@@ -4,8 +4,8 @@ import { link, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/prom
 import { hostname, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ResolvedAccess } from "./access.js";
-import { ResticError } from "./errors.js";
+import type { ResolvedAccess } from "./access";
+import { ResticError } from "./errors";
 
 interface Holder {
   token: string;

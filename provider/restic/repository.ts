@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readdir, rename } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Writable } from "node:stream";
-import { type RepositoryAccess, type ResolvedAccess, resolveAccess, secondaryEnvironment } from "./access.js";
+import { type RepositoryAccess, type ResolvedAccess, resolveAccess, secondaryEnvironment } from "./access";
 import {
   type BackupJob,
   BackupReport,
@@ -12,15 +12,15 @@ import {
   inspectSource,
   type Source,
   StreamFeed,
-} from "./backup.js";
-import { isNoRepository, ResticError } from "./errors.js";
-import { withInitLock } from "./init-lock.js";
-import { numberOf } from "./messages.js";
-import { queueOf, type RepositoryQueue } from "./queue.js";
-import { type Log, Restic, readSeconds, writeSeconds } from "./restic.js";
-import { type DumpOptions, dump, type RestoreOptions, restore } from "./restore.js";
-import type { Finished } from "./run.js";
-import type { ResticVersion } from "./version.js";
+} from "./backup";
+import { isNoRepository, ResticError } from "./errors";
+import { withInitLock } from "./init-lock";
+import { numberOf } from "./messages";
+import { queueOf, type RepositoryQueue } from "./queue";
+import { type Log, Restic, readSeconds, writeSeconds } from "./restic";
+import { type DumpOptions, dump, type RestoreOptions, restore } from "./restore";
+import type { Finished } from "./run";
+import type { ResticVersion } from "./version";
 
 /** How restic is run for a repository. */
 export interface RepositoryOptions {
@@ -317,6 +317,21 @@ export class Repository {
         { ...failure, remaining: left },
       );
     });
+  }
+
+  /** Adds tags to snapshots. restic writes them anew, so their ids change. */
+  async addTags(ids: string[], tags: string[], options: Stoppable = {}): Promise<void> {
+    for (const id of ids) checkId(id);
+    for (const tag of tags) checkTag(tag);
+    const doing = `tagging ${ids.length} snapshots of ${this.url}`;
+    await this.queued("exclusive", doing, options.signal, () =>
+      this.restic.call({
+        doing,
+        arguments: ["tag", ...tags.flatMap(tag => ["--add", tag]), "--", ...ids],
+        onLine: () => {},
+        ...options,
+      }),
+    );
   }
 
   /** Removes the data that no snapshot needs. Alone on the repository; may take hours on a large one. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { childEnvironment, type ResolvedAccess, redactorOf } from "./access.js";
-import { classify, distill, isKind, ResticError, type ResticErrorDetails } from "./errors.js";
+import { childEnvironment, type ResolvedAccess, redactorOf } from "./access";
+import { classify, distill, isKind, ResticError, type ResticErrorDetails } from "./errors";
 import {
   describeOwner,
   isCertainlyStale,
@@ -10,9 +10,9 @@ import {
   ownerInText,
   processState,
   unlockWouldHitStranger,
-} from "./locks.js";
-import { type Command, endedChildren, type Finished, findBinary, run } from "./run.js";
-import { isAtLeast, oldestSupported, parseVersion, type ResticVersion, supports } from "./version.js";
+} from "./locks";
+import { type Command, endedChildren, type Finished, findBinary, run } from "./run";
+import { isAtLeast, oldestSupported, parseVersion, type ResticVersion, supports } from "./version";
 
 /** Takes one line for the operator. */
 export type Log = (line: string) => void;

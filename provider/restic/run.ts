@@ -3,8 +3,8 @@ import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { delimiter, join, resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { ResticError } from "./errors.js";
-import { LineSplitter } from "./messages.js";
+import { ResticError } from "./errors";
+import { LineSplitter } from "./messages";
 
 /** One run of the binary. */
 export interface Command {

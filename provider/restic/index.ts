@@ -1,0 +1,4 @@
+export type { RepositoryAccess } from "./access";
+export type { BackupJob, BackupResult } from "./backup";
+export { isKind, isLocked, isWrongPassword, ResticError, type ResticErrorKind } from "./errors";
+export { openRepository, Repository, type ResticSnapshot } from "./repository";
