@@ -72,8 +72,12 @@ export async function detachLoops(
   const ours = () => loopDevices().filter(loop => loop.file === path && loop.offset === offset);
   const found = ours();
   for (const loop of found) {
-    if (!loop.goesByItself)
+    if (loop.goesByItself) continue;
+    try {
       await run("losetup", ["--detach", loop.device], { doing: `detaching ${loop.device} from ${file}` });
+    } catch (error) {
+      if (ours().some(({ device }) => device === loop.device)) throw error;
+    }
   }
   const gone = () => ours().every(loop => lazy && loop.goesByItself);
   if (!(await waitUntil(gone, patienceSeconds))) {

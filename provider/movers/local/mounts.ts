@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { firstTool, run, waitUntil } from "./commands";
-import { VolumeError } from "./errors";
+import { messageOf, VolumeError } from "./errors";
 
 export interface Mount {
   path: string;
@@ -55,42 +55,37 @@ export function mayMount(): boolean {
 
 /**
  * Removes every mount at the path, waiting up to `patienceSeconds` for what still uses it. `lazy`: after that it is
- * taken out of the tree although in use, and goes when its last user ends. Returns whether there was one.
+ * taken out of the tree although in use, and goes when its last user ends. Returns whether it removed one.
  */
 export async function unmount(
   path: string,
   options: { patienceSeconds: number; lazy: boolean },
 ): Promise<boolean> {
-  let found = false;
+  let removed = false;
   for (let mount = mountAt(path); mount; mount = mountAt(path)) {
-    found = true;
     let failure: unknown;
-    const gone = await waitUntil(async () => {
-      failure = await unmountOnce(mount as Mount, false);
-      return failure === undefined;
-    }, options.patienceSeconds);
-    if (gone) continue;
-    if (options.lazy) {
-      failure = await unmountOnce(mount, true);
-      if (failure === undefined) continue;
-    }
+    const tried = async (lazy: boolean): Promise<boolean> => {
+      failure = await unmountOnce(path, lazy);
+      removed ||= failure === undefined;
+      // it may have gone by itself, with the daemon that served it
+      return failure === undefined || !mountAt(path);
+    };
+    if (await waitUntil(() => tried(false), options.patienceSeconds)) continue;
+    if (options.lazy && (await tried(true))) continue;
     const users = usersOf(mount.path);
-    throw new VolumeError(
-      "failed",
-      `${(failure as Error).message}${users.length ? ` (in use by ${users.join(", ")})` : ""}`,
-      { cause: failure },
-    );
+    const by = users.length > 0 ? ` (in use by ${users.join(", ")})` : "";
+    throw new VolumeError("failed", `${messageOf(failure)}${by}`, { cause: failure });
   }
-  return found;
+  return removed;
 }
 
-async function unmountOnce(mount: Mount, lazy: boolean): Promise<unknown> {
-  const doing = `unmounting ${mount.path}`;
+async function unmountOnce(path: string, lazy: boolean): Promise<unknown> {
+  const doing = `unmounting ${path}`;
   try {
-    if (mayMount()) await run("umount", [...(lazy ? ["-l"] : []), "-i", mount.path], { doing });
+    if (mayMount()) await run("umount", [...(lazy ? ["-l"] : []), "-i", canonical(path)], { doing });
     else {
       const tool = firstTool("fusermount3", "fusermount") ?? "fusermount3";
-      await run(tool, ["-u", ...(lazy ? ["-z"] : []), mount.path], { doing });
+      await run(tool, ["-u", ...(lazy ? ["-z"] : []), canonical(path)], { doing });
     }
     return undefined;
   } catch (error) {

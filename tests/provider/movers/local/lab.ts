@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { loopDevices } from "../../../../provider/movers/local/loop";
-import { mayMount, mounts } from "../../../../provider/movers/local/mounts";
+import { mayMount, mountAt, mounts } from "../../../../provider/movers/local/mounts";
 import type { OpenVolume } from "../../../../provider/movers/local/open-volume";
 
 /** What volumes are expected to be shown by: given by the run as another user, else by what this user can do. */
@@ -61,8 +61,13 @@ export function cleanLab(): void {
     const below = (path: string) => path.startsWith(`${folder}/`);
     for (const mount of mounts().reverse()) {
       if (!below(mount.path)) continue;
-      if (isRoot) sh("umount", "-l", mount.path);
-      else sh("fusermount3", "-uz", mount.path);
+      try {
+        if (isRoot) sh("umount", "-l", mount.path);
+        else sh("fusermount3", "-uz", mount.path);
+      } catch (error) {
+        // it may go by itself, with the daemon of a process killed above
+        if (mountAt(mount.path)) throw error;
+      }
     }
     for (const loop of loopDevices()) if (below(loop.file)) sh("losetup", "-d", loop.device);
     sh("chmod", "-R", "u+rwx", folder);
