@@ -17,6 +17,7 @@ export function typeToken(type: string): string {
 /** How a resource type is bound: its name, its outputs, and which of them follow from secrets. */
 export interface Binding {
   type: string;
+  inputs: readonly string[];
   outputs: readonly string[];
   secretInputs?: readonly string[];
   secretOutputs?: readonly string[];
@@ -31,7 +32,8 @@ export abstract class BackupResource extends pulumi.CustomResource {
     const given: Record<string, unknown> = { ...args };
     for (const key of binding.secretInputs ?? [])
       if (given[key] !== undefined) given[key] = pulumi.secret(given[key]);
-    const absent = Object.fromEntries(binding.outputs.filter(key => !(key in given)).map(key => [key, undefined]));
+    // Named here, a property becomes an output of the resource: what check adds (slot, defaults) as well.
+    const absent = Object.fromEntries([...binding.inputs, ...binding.outputs].map(key => [key, undefined]));
     super(
       typeToken(binding.type),
       name,

@@ -11,9 +11,7 @@ export type CinderSnapshotArgs = CinderSnapshotInputs;
  */
 export class CinderSnapshot extends BackupResource {
   declare readonly volumeId: pulumi.Output<string>;
-  declare readonly slot: pulumi.Output<string | undefined>;
-  declare readonly trigger: pulumi.Output<string | undefined>;
-  declare readonly timeZone: pulumi.Output<string>;
+  declare readonly slot: pulumi.Output<string>;
   declare readonly snapshotId: pulumi.Output<CinderSnapshotOutputs["snapshotId"]>;
   declare readonly takenAt: pulumi.Output<CinderSnapshotOutputs["takenAt"]>;
   declare readonly sizeGib: pulumi.Output<CinderSnapshotOutputs["sizeGib"]>;
@@ -21,7 +19,11 @@ export class CinderSnapshot extends BackupResource {
   declare readonly removed: pulumi.Output<CinderSnapshotOutputs["removed"]>;
   declare readonly nextDue: pulumi.Output<CinderSnapshotOutputs["nextDue"]>;
 
+  /** As given. An optional input that is absent would be an unknown output in every preview. */
+  readonly trigger: CinderSnapshotArgs["trigger"];
+
   constructor(name: string, args: CinderSnapshotArgs, options?: pulumi.CustomResourceOptions) {
     super(cinderSnapshotBinding, name, args, options);
+    this.trigger = args.trigger;
   }
 }

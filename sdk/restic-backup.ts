@@ -49,9 +49,7 @@ export class ResticBackup extends BackupResource {
         temporaryVolume: {
           owner: temporaryVolume.owner,
           volumeId: temporaryVolume.volumeId,
-          volumeType: temporaryVolume.volumeType,
-          availabilityZone: temporaryVolume.availabilityZone,
-          sizeGib: temporaryVolume.sizeGib,
+          ...temporaryVolume.kind,
           timeoutSeconds: temporaryVolume.timeoutSeconds,
         },
         repository: access,

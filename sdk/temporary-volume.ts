@@ -10,14 +10,16 @@ export type TemporaryVolumeArgs = Omit<TemporaryVolumeInputs, "snapshotId"> &
 /** A volume made from a snapshot that exists only while a consumer needs it. Gone is converged. */
 export class TemporaryVolume extends BackupResource {
   declare readonly snapshotId: pulumi.Output<string>;
-  declare readonly volumeType: pulumi.Output<string | undefined>;
-  declare readonly availabilityZone: pulumi.Output<string | undefined>;
-  declare readonly sizeGib: pulumi.Output<number | undefined>;
   declare readonly timeoutSeconds: pulumi.Output<number>;
   declare readonly volumeId: pulumi.Output<TemporaryVolumeOutputs["volumeId"]>;
 
+  /** What of the volume was given. An optional input that is absent would be an unknown output in every preview. */
+  readonly kind: Pick<TemporaryVolumeInputs, "volumeType" | "availabilityZone" | "sizeGib">;
+
   constructor(name: string, args: TemporaryVolumeArgs, options?: pulumi.CustomResourceOptions) {
     super(temporaryVolumeBinding, name, "snapshot" in args ? fromSet(args) : args, options);
+    const { volumeType, availabilityZone, sizeGib } = args;
+    this.kind = { volumeType, availabilityZone, sizeGib };
   }
 }
 

@@ -39,4 +39,4 @@ const restored =
 
 export const points = { files: files.backup.points, database: database.backup.points };
 export const nextDue = { files: files.snapshot.nextDue, database: database.snapshot.nextDue };
-export const restoredVolumeId = restored?.volumeId;
+export const restoredVolumeId = restored?.volumeId ?? "none";

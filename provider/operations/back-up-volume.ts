@@ -1,7 +1,7 @@
 import type { MovedBackup, Mover } from "../movers/mover";
 import type { Session } from "../openstack";
 import type { Repository, RepositoryAccess } from "../restic";
-import { type Mark, toTags } from "./marks";
+import { type Mark, runKey, toTags } from "./marks";
 import { partialTag, pointOf, type ResticPoint, resticPoints } from "./restic-set";
 import { points, removePoint, type SnapshotSet } from "./snapshot-set";
 import { ensureTemporaryVolume, releaseTemporaryVolume, type TemporaryVolumeSpec } from "./temporary-volume";
@@ -94,7 +94,7 @@ async function proven(run: BackUpVolume, before: ResticPoint[], moved: MovedBack
   const point = after.find(candidate => !known.has(candidate.id));
   if (!point)
     throw new Error(`backing up set ${run.mark.set}: restic reported snapshot ${moved.snapshotId}, the repository does not list it`);
-  const superseded = before.filter(old => !old.good && old.slot === run.mark.slot && old.trigger === run.mark.trigger);
+  const superseded = before.filter(old => !old.good && runKey(old) === runKey(run.mark));
   if (superseded.length > 0) await run.repository.forget(superseded.map(old => old.id));
   return { point, moved, points: after.filter(candidate => !superseded.some(old => old.id === candidate.id)) };
 }

@@ -99,7 +99,7 @@ function complete(value: (key: MarkKey) => string | undefined): Mark | undefined
  * make one recovery point.
  */
 export function runKey(run: { slot?: string | undefined; trigger?: string | undefined }): string {
-  return `${run.slot ?? "unscheduled"}${run.trigger ? `+${run.trigger}` : ""}`;
+  return `${run.slot || "unscheduled"}${run.trigger ? `+${run.trigger}` : ""}`;
 }
 
 /** `<project>/<stack>` of an owner. */

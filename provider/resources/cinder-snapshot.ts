@@ -74,7 +74,7 @@ export const cinderSnapshot = resourceType({
   inputs,
   outputs,
   rules: timingRules,
-  settle: (given, olds, context) => withSlot(given, settleSlot(given, olds, context.now)),
+  settle: (given, olds, context) => ({ ...given, slot: settleSlot(given, olds, context.now) }),
   preflightKeys: ["volumeId", "cloud", "region"],
   async preflight(given, context) {
     const session = context.session(given);
@@ -92,7 +92,7 @@ export const cinderSnapshot = resourceType({
     const asOf = asOfOf(given, context);
     const present = state ? await points(setOf(given, context)) : [];
     const due = wanted(given) && !present.some(point => point.good && runKey(point) === runKey(given));
-    if (due) lines.push(`will take the recovery point of ${given.slot ?? "now"}${given.trigger ? ` (trigger '${given.trigger}')` : ""}`);
+    if (due) lines.push(`will take the recovery point of ${given.slot || "now"}${given.trigger ? ` (trigger '${given.trigger}')` : ""}`);
     const coming = due ? [{ ...comingPoint(given, context), time: asOf }] : [];
     const decided = applyRetention([...present, ...coming], policyOf(given), { asOf, timeZone: given.timeZone });
     for (const { point, reasons } of decided.keep)
@@ -167,7 +167,7 @@ async function converge(given: Inputs, state: State<typeof inputs, typeof output
 
 /** Whether this set should have a point for its slot: not while paused, and not with a count of 0. */
 function wanted(given: Inputs): boolean {
-  return given.schedule === undefined ? !given.paused : given.slot !== undefined;
+  return given.schedule === undefined ? !given.paused : given.slot !== "";
 }
 
 /** Retention of the set; without any (a schedule with count 0) everything stays. */
@@ -205,7 +205,7 @@ export function setNameOf(given: { set?: string | undefined; owner: string }): s
 /** S0's pattern; the timestamp is the slot's, so that the name says which slot it is. */
 function nameOf(given: Inputs, context: Context): string {
   if (given.name) return given.name;
-  const stamp = (given.slot ?? instant(context.now)).replaceAll(/[-:]/g, "");
+  const stamp = (given.slot || instant(context.now)).replaceAll(/[-:]/g, "");
   return `${given.namePrefix}-${setNameOf(given)}`.slice(0, 255 - stamp.length - 1).concat("-", stamp);
 }
 
@@ -276,8 +276,4 @@ async function adopt(members: SnapshotSet, given: Inputs, id: string): Promise<v
   await snapshots.setMetadata(members.session, id, metadata);
   await inventoryOf(members.session).noteSnapshot({ ...row, metadata: { ...row.metadata, ...metadata } });
   members.log(`adopted snapshot ${id} of ${takenAt}`);
-}
-
-function withSlot(given: Inputs, slot: string | undefined): Inputs {
-  return slot === undefined ? given : { ...given, slot };
 }

@@ -60,9 +60,9 @@ export const timing = {
   trigger: z.string().describe("Any text; a new one asks for a point now, outside the schedule.").optional(),
   slot: z
     .string()
-    .describe("The newest scheduled instant that has passed, ISO 8601 in UTC. Added by check; not an input for people.")
-    .meta({ computed: true })
-    .optional(),
+    .default("")
+    .describe("The newest scheduled instant that has passed, ISO 8601 in UTC; empty without one. Added by check.")
+    .meta({ computed: true }),
 };
 
 export const deletionPolicy = z.enum(["delete", "retain"]);
@@ -83,12 +83,13 @@ export function settleSlot(
   inputs: { schedule?: string | undefined; timeZone?: string | undefined; owner?: string | undefined; paused?: boolean },
   olds: { slot?: string | undefined } | undefined,
   now: Date,
-): string | undefined {
+): string {
+  const old = olds?.slot ?? "";
   const schedule = scheduleOf(inputs);
-  if (!schedule?.takesPoints || inputs.paused) return olds?.slot;
+  if (!schedule?.takesPoints || inputs.paused) return old;
   const newest = newestSlot(schedule, now);
-  const slot = newest && instant(newest);
-  return olds?.slot !== undefined && (slot === undefined || slot < olds.slot) ? olds.slot : slot;
+  const slot = newest ? instant(newest) : "";
+  return slot < old ? old : slot;
 }
 
 /** When the next point is due, as ISO 8601, or undefined without a schedule. */

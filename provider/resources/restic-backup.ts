@@ -14,7 +14,7 @@ const inputs = z.object({
   set: set.optional(),
   ...place,
   snapshotId: z.string().describe("The Cinder snapshot to back up. Empty: there is nothing to back up yet."),
-  slot: z.string().describe("The slot of that snapshot: one restic snapshot is made for each.").optional(),
+  slot: z.string().default("").describe("The slot of that snapshot: one restic snapshot is made for each. Empty without a schedule."),
   trigger: z.string().describe("The trigger of that snapshot.").optional(),
   takenAt: z.string().describe("When that snapshot was taken, ISO 8601 in UTC; the restic snapshot's time.").optional(),
   temporaryVolume: z
@@ -111,7 +111,7 @@ export const resticBackup = resourceType({
 
   async plan(state, given) {
     const due = given.snapshotId !== "" && !(state && runKey(state) === runKey(given) && state.resticSnapshotId);
-    const lines = due ? [`will back up the recovery point of ${given.slot ?? "this run"} into the repository`] : [];
+    const lines = due ? [`will back up the recovery point of ${given.slot || "this run"} into the repository`] : [];
     const asOf = asOfOf(given, new Date(given.takenAt ?? Date.now()));
     const present = (state?.points ?? []).map(asRetentionPoint);
     const coming = due && given.slot ? [{ id: "coming", time: asOf, good: true, tags: [], what: "" }] : [];

@@ -121,7 +121,6 @@ async function converge(given: Inputs, state: State<typeof inputs, typeof output
   const repository = context.repository(accessOf(accessPart(given)));
   const signal = context.signal ? { signal: context.signal } : {};
   const made = given.initialise && (await repository.ensureInitialised(signal)) === "created";
-  if (made) context.log("initialised the repository");
   const fresh: Outputs = {
     made: made || (state?.made ?? false),
     resticVersion: (await repository.version()).text,

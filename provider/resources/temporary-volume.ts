@@ -12,7 +12,7 @@ const inputs = z.object({
     .string()
     .describe("The Cinder snapshot to make the volume from. Empty: there is nothing to make yet.")
     .meta({ replaceOnChanges: true }),
-  slot: z.string().describe("The slot of that snapshot; lets a preview know whether the volume will be made anew.").optional(),
+  slot: z.string().default("").describe("The slot of that snapshot: a preview knows by it whether the volume will be made anew."),
   trigger: z.string().describe("The trigger of that snapshot.").optional(),
   volumeType: z.string().describe("Volume type. Default: the source volume's.").meta({ replaceOnChanges: true }).optional(),
   availabilityZone: z.string().describe("Availability zone. Default: the source's.").meta({ replaceOnChanges: true }).optional(),
