@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises";
-import { findTool, remedyFor, run } from "./commands";
+import { run } from "./commands";
 import { deviceSize } from "./device";
 import { VolumeError } from "./errors";
 
@@ -197,7 +197,3 @@ export async function makeFileSystem(
     await run("mkfs.xfs", ["-q", ...label, device], { doing, signal: options.signal });
   }
 }
-
-/** Partitions can be read only where sfdisk is installed. */
-export const partitionRemedy = (): string | undefined =>
-  findTool("sfdisk") ? undefined : remedyFor("sfdisk");

@@ -20,7 +20,8 @@ export function whyNoFuse(): string | undefined {
 
 /**
  * Starts a program that serves a FUSE mount at `path` and waits until the mount is there. Both are noted in the
- * claim first.
+ * claim first. `patienceSeconds`: how long the program may take to end by itself after the unmount; libfuse takes its
+ * signal handlers off before it writes back, so that a SIGTERM in this time would lose data.
  */
 export async function serveMount(
   program: { tool: string; args: readonly string[]; patienceSeconds: number },
@@ -29,7 +30,7 @@ export async function serveMount(
   options: CommandOptions,
 ): Promise<void> {
   const { tool, args, patienceSeconds } = program;
-  const trace: Extract<Trace, { kind: "daemon" }> = { kind: "daemon", tool, patienceSeconds };
+  const trace: Extract<Trace, { kind: "daemon" }> = { kind: "daemon", tool, patienceSeconds: 0 };
   context.claim.add(trace);
   context.claim.add({ kind: "mount", path });
   const daemon = await startDaemon(tool, args, { ...options, signal: context.signal });
@@ -49,6 +50,9 @@ export async function serveMount(
     const how = daemon.exited() ? "ended at once" : "mounted nothing within 60 s";
     throw new VolumeError("failed", `${options.doing}: ${tool} ${how}${said ? `: ${said}` : ""}`);
   }
+  // only now it has something to write when it ends
+  trace.patienceSeconds = patienceSeconds;
+  context.claim.save();
 }
 
 /** A folder of this user only, noted in the claim. */

@@ -100,7 +100,7 @@ async function choose(request: OpenVolume, device: Device, context: AttachContex
     const { type, label } = request.makeFileSystem;
     await makeFileSystem(device.path, type, { ...(label ? { label } : {}), signal });
   }
-  const chosen = choosePart(device.path, await probe(device.path, signal), content, request.partition);
+  const chosen = await lookInside(device.path, request, content, signal);
   if (typeof chosen === "string") {
     if (content === "auto" && access === "read") {
       context.log(`${device.path} is read as a block device: ${chosen}`);
@@ -114,6 +114,22 @@ async function choose(request: OpenVolume, device: Device, context: AttachContex
     'its journal must be replayed: attach the temporary volume read-write, or set content to "block"',
   );
   return chosen;
+}
+
+/** In "auto" a missing program is a reason to read the device; only a partition asked for must be found. */
+async function lookInside(
+  device: string,
+  { partition }: OpenVolume,
+  content: "auto" | "file",
+  signal: AbortSignal | undefined,
+): Promise<Part | string> {
+  try {
+    return choosePart(device, await probe(device, signal), content, partition);
+  } catch (error) {
+    const tolerable = content === "auto" && partition === undefined;
+    if (!(error instanceof VolumeError && error.kind === "missing-tool" && tolerable)) throw error;
+    return error.message;
+  }
 }
 
 async function presentOrBlock(

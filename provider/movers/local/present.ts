@@ -1,4 +1,5 @@
 import { chmodSync, statfsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { findTool, remedyFor, run } from "./commands";
 import type { AttachContext } from "./connection";
 import { messageOf, VolumeError } from "./errors";
@@ -104,9 +105,18 @@ const kernelMount = (device: string, part: Part, context: AttachContext): Way =>
       }
       throw error;
     }
+    if (openToAll(dirname(claim.mountPath))) {
+      context.log(
+        `other users of this machine can reach the files at ${claim.mountPath}: put the mount path into a folder of mode 0700`,
+      );
+    }
     return { how: wholeBlockDevice ? "mount" : "loop mount", ownersPreserved: true };
   },
 });
+
+/** A mount shows its own root's mode, so that only a folder above it can keep other users out. */
+const openToAll = (folder: string): boolean =>
+  (statSync(folder).mode & 0o001) !== 0 && (folder === "/" || openToAll(dirname(folder)));
 
 /** libext2fs takes the offset of a partition behind a question mark. */
 const extDevice = (device: string, part: Part): string =>

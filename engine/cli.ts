@@ -1,0 +1,221 @@
+import { readFileSync } from "node:fs";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { type ConfigMap, fullKey } from "./config";
+import { Display, plainOutputs } from "./display";
+import { Engine, exitCodes, type RunOptions, type RunResult, readExport } from "./engine";
+
+interface CommonOptions {
+  stack: string;
+  cwd?: string;
+}
+
+interface RunFlags extends CommonOptions {
+  refresh?: boolean;
+  expectNoChanges?: boolean;
+  continueOnError?: boolean;
+  json?: boolean;
+  diff?: boolean;
+  parallel?: number;
+  yes?: boolean;
+  skipPreview?: boolean;
+  previewOnly?: boolean;
+  clearPendingCreates?: boolean;
+  config?: string[];
+}
+
+type Operation = "up" | "preview" | "refresh" | "destroy";
+
+/**
+ * Runs `engine <command> …` and resolves to the exit code: 0, 1 for a failure, 7 when a preview proposes changes
+ * that --expect-no-changes forbids, 8 when a second ^C stopped the run at once.
+ */
+export async function runEngineCli(argv: string[]): Promise<number> {
+  let exitCode: number = exitCodes.ok;
+  const program = new Command("engine")
+    .description("runs Pulumi stacks of dynamic resources without the Pulumi CLI")
+    .exitOverride()
+    .configureOutput({ writeErr: text => process.stderr.write(text) });
+  const finish = (code: number) => {
+    exitCode = code;
+  };
+
+  const withStack = (command: Command): Command =>
+    command
+      .addOption(new Option("-s, --stack <name>", "the stack").env("PULUMI_STACK").default("dev"))
+      .option("-C, --cwd <directory>", "run as if started in this directory");
+
+  const runCommand = (name: Operation, description: string): Command =>
+    withStack(program.command(name).description(description))
+      .option("--expect-no-changes", "fail when there is anything to change")
+      .option("--json", "print one JSON document")
+      .option("--diff", "show which inputs change")
+      .option("-p, --parallel <n>", "how many operations run at once", positiveInteger)
+      .option("-c, --config <key=value>", "configuration for this run", collect, [])
+      .action(async (flags: RunFlags) => finish(await runOperation(name, flags)));
+
+  for (const [name, description] of [
+    ["up", "make the cloud as the program says"],
+    ["destroy", "delete every resource of the stack"],
+    ["refresh", "read every resource and put into the state what is there"],
+  ] as const) {
+    const command = runCommand(name, description)
+      .option("-y, --yes", "do not ask; this engine never does")
+      .option("-f, --skip-preview", "do not preview first; this engine never does")
+      .option("--continue-on-error", "go on with what does not depend on a failed resource")
+      .option("--preview-only", "only show what would be done");
+    if (name === "refresh") command.option("--clear-pending-creates", "forget creations that were cut off");
+    else command.option("-r, --refresh", "read every resource first");
+  }
+  runCommand("preview", "show what up would do").option("-r, --refresh", "read every resource first");
+
+  const stack = program.command("stack").description("the stack's state");
+  withStack(stack.command("export").description("print the state"))
+    .option("--file <path>", "write it to a file")
+    .option("--show-secrets", "with secrets in the clear")
+    .action(async (flags: CommonOptions & { file?: string; showSecrets?: boolean }) => {
+      const file = await openEngine(flags).exportStack({ showSecrets: flags.showSecrets === true });
+      const text = `${JSON.stringify(file, undefined, 4)}\n`;
+      if (flags.file) (await import("node:fs")).writeFileSync(flags.file, text, { mode: 0o600 });
+      else process.stdout.write(text);
+    });
+  withStack(stack.command("import").description("replace the state by an exported one"))
+    .option("--file <path>", "read it from a file instead of standard input", "-")
+    .action(async (flags: CommonOptions & { file: string }) => {
+      await openEngine(flags).importStack(readExport(flags.file));
+      process.stdout.write("Import complete.\n");
+    });
+  withStack(stack.command("output").description("print the outputs"))
+    .argument("[name]", "only this one")
+    .option("-j, --json", "as JSON")
+    .option("--show-secrets", "with secrets in the clear")
+    .action(
+      async (name: string | undefined, flags: CommonOptions & { json?: boolean; showSecrets?: boolean }) => {
+        const outputs = plainOutputs(await openEngine(flags).stackOutputs(), flags.showSecrets === true);
+        if (name !== undefined) {
+          const value = outputs[name];
+          if (value === undefined)
+            throw new Error(`reading the outputs: stack "${flags.stack}" has no output "${name}"`);
+          process.stdout.write(
+            `${flags.json || typeof value !== "string" ? JSON.stringify(value) : value}\n`,
+          );
+        } else if (flags.json) process.stdout.write(`${JSON.stringify(outputs, undefined, 2)}\n`);
+        else
+          for (const [key, value] of Object.entries(outputs))
+            process.stdout.write(`${key}: ${JSON.stringify(value)}\n`);
+      },
+    );
+
+  const config = program.command("config").description("the stack's configuration");
+  withStack(config.command("set").description("write one value"))
+    .argument("<key>")
+    .argument("[value]", "read from standard input when it is not given")
+    .option("--secret", "encrypt it")
+    .option("--plaintext", "do not encrypt it")
+    .action(async (key: string, value: string | undefined, flags: CommonOptions & { secret?: boolean }) => {
+      const text = value ?? readFileSync(0, "utf8").replace(/\r?\n$/, "");
+      await openEngine(flags).setConfig(key, { value: text, secret: flags.secret === true });
+    });
+  withStack(config.command("get").description("print one value"))
+    .argument("<key>")
+    .action(async (key: string, flags: CommonOptions) => {
+      const engine = openEngine(flags);
+      const full = fullKey(engine.project.name, key);
+      const found = (await engine.configuration())[full];
+      if (!found)
+        throw new Error(`reading the configuration: "${key}" is not set for stack "${flags.stack}"`);
+      process.stdout.write(`${found.value}\n`);
+    });
+  withStack(config.command("rm").description("remove one value"))
+    .argument("<key>")
+    .action(async (key: string, flags: CommonOptions) => void (await openEngine(flags).removeConfig(key)));
+
+  try {
+    await program.parseAsync(argv, { from: "user" });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode;
+    process.stderr.write(`error: ${(error as Error).message}\n`);
+    return exitCodes.failed;
+  }
+  return exitCode;
+}
+
+const openEngine = (flags: CommonOptions): Engine =>
+  new Engine({ directory: flags.cwd ?? process.cwd(), stack: flags.stack });
+
+async function runOperation(operation: Operation, flags: RunFlags): Promise<number> {
+  const print = (line: string) => process.stdout.write(`${line}\n`);
+  const display = new Display(print, { diff: flags.diff === true, json: flags.json === true });
+  const cancellation = new AbortController();
+  const engine = new Engine({
+    directory: flags.cwd ?? process.cwd(),
+    stack: flags.stack,
+    config: readConfigFlags(flags.config ?? []),
+    ...(flags.parallel === undefined ? {} : { parallel: flags.parallel }),
+    signal: cancellation.signal,
+    onEvent: event => display.show(event),
+    onSecret: text => display.mask.add(text),
+  });
+  const dryRun = operation === "preview" || flags.previewOnly === true;
+  if (!flags.json) print(`${title(operation, dryRun)} (${flags.stack}) with the embedded engine:`);
+
+  let stopNow: (code: number) => void = () => {};
+  const stopped = new Promise<number>(resolve => {
+    stopNow = resolve;
+  });
+  const interrupt = () => {
+    if (cancellation.signal.aborted) {
+      void engine.kill().finally(() => stopNow(exitCodes.cancelled));
+      return;
+    }
+    process.stderr.write("cancelling: what is running may finish; press ^C again to stop at once\n");
+    cancellation.abort();
+  };
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", interrupt);
+  try {
+    const options: RunOptions = {
+      dryRun,
+      refresh: flags.refresh === true,
+      expectNoChanges: flags.expectNoChanges === true,
+      continueOnError: flags.continueOnError === true,
+      clearPendingCreates: flags.clearPendingCreates === true,
+    };
+    const run: Promise<RunResult> =
+      operation === "preview" ? engine.preview(options) : engine[operation](options);
+    const first = await Promise.race([run, stopped]);
+    if (typeof first === "number") {
+      await run.catch(() => {});
+      return first;
+    }
+    display.finish(first, dryRun);
+    return first.exitCode;
+  } finally {
+    process.off("SIGINT", interrupt);
+    process.off("SIGTERM", interrupt);
+  }
+}
+
+const title = (operation: Operation, dryRun: boolean): string => {
+  if (operation === "preview" || operation === "up") return dryRun ? "Previewing update" : "Updating";
+  const word = operation === "refresh" ? "Refreshing" : "Destroying";
+  return dryRun ? `Previewing: ${word.toLowerCase()}` : word;
+};
+
+const collect = (value: string, previous: string[]): string[] => [...previous, value];
+
+function positiveInteger(text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1)
+    throw new InvalidArgumentError("it must be a whole number above 0");
+  return number;
+}
+
+function readConfigFlags(flags: string[]): ConfigMap {
+  const config: ConfigMap = {};
+  for (const flag of flags) {
+    const at = flag.indexOf("=");
+    if (at < 1) throw new Error(`reading --config ${flag}: it must be key=value`);
+    config[flag.slice(0, at)] = { value: flag.slice(at + 1) };
+  }
+  return config;
+}
