@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { queueOf, RepositoryQueue, type Share } from "../../../provider/restic/queue.js";
+
+const settle = () => new Promise(setImmediate);
+
+/** Starts tasks that end when told, and keeps the order of the starts. */
+class Stage {
+  readonly started: string[] = [];
+  private readonly ends = new Map<string, () => void>();
+  readonly done: Promise<unknown>[] = [];
+
+  constructor(readonly queue: RepositoryQueue) {}
+
+  add(name: string, share: Share, signal?: AbortSignal): Promise<unknown> {
+    const task = this.queue.run(
+      share,
+      () => {
+        this.started.push(name);
+        return new Promise<void>(end => this.ends.set(name, end));
+      },
+      signal,
+    );
+    this.done.push(task);
+    return task;
+  }
+
+  async end(name: string): Promise<void> {
+    this.ends.get(name)?.();
+    await settle();
+  }
+}
+
+describe("RepositoryQueue", () => {
+  it("runs backups in parallel up to the limit, and the next when one ends", async () => {
+    const stage = new Stage(new RepositoryQueue(2));
+    for (const name of ["a", "b", "c", "d"]) stage.add(name, "backup");
+    await settle();
+    assert.deepEqual(stage.started, ["a", "b"]);
+    await stage.end("b");
+    assert.deepEqual(stage.started, ["a", "b", "c"]);
+    for (const name of ["a", "c", "d"]) await stage.end(name);
+    await Promise.all(stage.done);
+    assert.deepEqual(stage.started, ["a", "b", "c", "d"]);
+  });
+
+  it("runs an exclusive task alone, and before the backups that came after it", async () => {
+    const stage = new Stage(new RepositoryQueue(2));
+    stage.add("backup 1", "backup");
+    stage.add("forget", "exclusive");
+    stage.add("backup 2", "backup");
+    stage.add("restore", "read");
+    await settle();
+    assert.deepEqual(stage.started, ["backup 1"]);
+    await stage.end("backup 1");
+    assert.deepEqual(stage.started, ["backup 1", "forget"]);
+    await stage.end("forget");
+    assert.deepEqual(stage.started, ["backup 1", "forget", "backup 2", "restore"]);
+  });
+
+  it("does not count reads as backups", async () => {
+    const stage = new Stage(new RepositoryQueue(1));
+    stage.add("backup", "backup");
+    stage.add("restore", "read");
+    stage.add("dump", "read");
+    await settle();
+    assert.deepEqual(stage.started, ["backup", "restore", "dump"]);
+  });
+
+  it("goes on after a task that failed", async () => {
+    const queue = new RepositoryQueue(1);
+    await assert.rejects(
+      queue.run("exclusive", () => Promise.reject(new Error("no"))),
+      /^Error: no$/,
+    );
+    assert.equal(await queue.run("exclusive", async () => "next"), "next");
+  });
+
+  it("lets a waiting task go when its signal aborts, and those behind it move up", async () => {
+    const stage = new Stage(new RepositoryQueue(2));
+    stage.add("backup 1", "backup");
+    const controller = new AbortController();
+    const prune = stage.add("prune", "exclusive", controller.signal);
+    stage.add("backup 2", "backup");
+    controller.abort(new Error("enough"));
+    await assert.rejects(prune, /^Error: enough$/);
+    assert.deepEqual(stage.started, ["backup 1", "backup 2"]);
+  });
+
+  it("is one per repository", () => {
+    assert.equal(queueOf("key-1"), queueOf("key-1"));
+    assert.notEqual(queueOf("key-1"), queueOf("key-2"));
+  });
+});
