@@ -119,7 +119,7 @@ export interface TemporaryVolumeInputs {
   region?: pulumi.Input<string | undefined>;
   /** The Cinder snapshot to make the volume from. Empty: there is nothing to make yet. */
   snapshotId: pulumi.Input<string>;
-  /** The slot of that snapshot; lets a preview know whether the volume will be made anew. */
+  /** The slot of that snapshot: a preview knows by it whether the volume will be made anew. Default `""`. */
   slot?: pulumi.Input<string | undefined>;
   /** The trigger of that snapshot. */
   trigger?: pulumi.Input<string | undefined>;
@@ -250,7 +250,7 @@ export interface ResticBackupInputs {
   region?: pulumi.Input<string | undefined>;
   /** The Cinder snapshot to back up. Empty: there is nothing to back up yet. */
   snapshotId: pulumi.Input<string>;
-  /** The slot of that snapshot: one restic snapshot is made for each. */
+  /** The slot of that snapshot: one restic snapshot is made for each. Empty without a schedule. Default `""`. */
   slot?: pulumi.Input<string | undefined>;
   /** The trigger of that snapshot. */
   trigger?: pulumi.Input<string | undefined>;
