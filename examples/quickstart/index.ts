@@ -20,9 +20,10 @@ const files = new VolumeBackup("files", {
 
 const database = new VolumeBackup("database", {
   volumeId: config.require("databaseVolumeId"),
-  schedule: "3@0-23",
+  schedule: "0 * * * *",
   repository,
-  retention: { keepLast: 3, keepDaily: 7 },
+  snapshot: { retention: { keepLast: 3 } },
+  retention: { keepLast: 3, keepDaily: 7, keepWeekly: 4 },
 });
 
 // On the bad day: `pulumi config set restore latest`, then `pulumi up`.
