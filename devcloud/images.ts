@@ -31,7 +31,7 @@ export async function makeExt4Image(
   } finally {
     await file.close();
   }
-  await run("mke2fs", [
+  await runE2fs("mke2fs", [
     ...["-q", "-F", "-t", "ext4", "-b", String(blockBytes), "-m", "0"],
     // Tables that the first mount would fill in are left out: the image stays sparse.
     ...["-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard"],
@@ -83,7 +83,7 @@ export async function fileInImage(
 async function statInImage(image: string, filePath: string): Promise<{ blockSize: number; output: string }> {
   if (/["\n]/.test(filePath))
     throw new Error(`finding ${JSON.stringify(filePath)} in ${image}: no such name is possible`);
-  const output = await run("debugfs", ["-R", `stat "${filePath}"`, image]);
+  const output = await runE2fs("debugfs", ["-R", `stat "${filePath}"`, image]);
   if (!output.startsWith("Inode:")) throw new Error(`finding ${filePath} in ${image}: no such file`);
   return { blockSize: await blockSizeOf(image), output };
 }
@@ -103,7 +103,8 @@ async function blockSizeOf(image: string): Promise<number> {
   }
 }
 
-async function run(tool: "mke2fs" | "debugfs", args: string[]): Promise<string> {
+/** Runs a tool of e2fsprogs and gives back what it prints. */
+export async function runE2fs(tool: string, args: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(tool, args, {
       stdio: ["ignore", "pipe", "pipe"],
