@@ -42,12 +42,13 @@ export function listPage<R extends Row>(call: Call, collection: Collection<R>): 
   const offset = numberParameter(call.query, "offset") ?? 0;
   const compare = comparator<R>(call.query);
   const matches = filter(call, collection);
-  const rows = [...collection.rows].filter(row => isListed(call, row) && matches(row)).sort(compare);
+  const known = [...collection.rows].filter(row => isListed(call, row));
+  const rows = known.filter(matches).sort(compare);
 
   let rest = rows;
   const marker = call.query.get("marker");
   if (marker !== null) {
-    const last = [...collection.rows].find(row => row.id === marker && isListed(call, row));
+    const last = known.find(row => row.id === marker);
     if (!last) throw notFound(`${collection.kind} ${marker} could not be found.`);
     rest = rows.filter(row => compare(last, row) < 0);
   }
