@@ -103,7 +103,8 @@ export function start(options: { run?: Run; persistent?: boolean } = {}): Promis
     } else {
       // The monitor's address is part of its data, and the port is another one in each run.
       await execute("ceph-mon", "-i", "a", "--extract-monmap", map);
-      await execute("monmaptool", "--rm", "a", "--addv", "a", address, map);
+      await execute("monmaptool", "--rm", "a", map);
+      await execute("monmaptool", "--addv", "a", address, map);
       await execute("ceph-mon", "-i", "a", "--inject-monmap", map);
     }
     run.spawn("ceph-mon", daemon("ceph-mon", "a"), "base");

@@ -17,6 +17,8 @@ export interface Client {
   send(method: string, serviceType: string, path: string, body?: unknown): Promise<ClientAnswer>;
   /** The same, but throws on a status of 400 and more. */
   call(method: string, serviceType: string, path: string, body?: unknown): Promise<ClientAnswer>;
+  /** Puts bytes, as an image's data; throws on a status of 400 and more. */
+  upload(serviceType: string, path: string, bytes: string): Promise<void>;
 }
 
 const microversions: Record<string, string> = {
@@ -78,6 +80,14 @@ export async function signIn(environment: OpenstackEnvironment): Promise<Client>
         throw new Error(`${method} ${type} ${path}: HTTP ${answer.status} ${JSON.stringify(answer.body)}`);
       }
       return answer;
+    },
+    async upload(type, path, bytes) {
+      const headers = {
+        "X-Auth-Token": signedIn.headers.get("x-subject-token") ?? "",
+        "Content-Type": "application/octet-stream",
+      };
+      const answer = await fetch(`${endpoint(type)}${path}`, { method: "PUT", headers, body: bytes });
+      if (!answer.ok) throw new Error(`PUT ${type} ${path}: HTTP ${answer.status} ${await answer.text()}`);
     },
   };
   return client;

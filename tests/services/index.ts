@@ -1,19 +1,19 @@
-import { existsSync } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
-import path from "node:path";
 import * as ceph from "./ceph";
 import * as cinder from "./cinder";
 import type { OpenstackEnvironment } from "./client";
-import { exclusively, servicesDirectory } from "./install";
 import * as keystone from "./keystone";
 import * as mariadb from "./mariadb";
+import * as nova from "./nova";
 import * as rabbitmq from "./rabbitmq";
-import { Run } from "./run";
+import { Run, together } from "./run";
+import { fromTemplate } from "./template";
 
 /** What kind of cloud to bring up. */
 export interface OpenstackOptions {
   /** The first one is the default volume type. Default both. */
   backends?: cinder.Backend[];
+  /** Compute, image and placement services too, with a fake hypervisor. */
+  nova?: boolean;
   /** Keep running after this process; `Run.load(runDirectory).stop()` ends it. */
   persistent?: boolean;
 }
@@ -36,22 +36,33 @@ export interface Openstack {
   stop(options?: { keepLogs?: boolean }): Promise<void>;
 }
 
+/** Installs what a cloud of these options needs; quick when it is there. */
+export async function installOpenstack(options: OpenstackOptions = {}): Promise<void> {
+  await mariadb.install();
+  await rabbitmq.install();
+  if (options.backends?.includes("rbd") ?? true) await ceph.install();
+  await keystone.install();
+  await cinder.install();
+  if (options.nova) await nova.install();
+}
+
 /** Starts the services in this run, the independent ones at the same time. */
-async function bringUp(run: Run, backends: cinder.Backend[]): Promise<Openstack> {
-  const [database, queue, cluster] = await Promise.all([
+async function bringUp(run: Run, backends: cinder.Backend[], withNova: boolean): Promise<Openstack> {
+  const [database, queue, cluster] = await together(
     mariadb.start({ run }),
     rabbitmq.start({ run }),
-    backends.includes("rbd") ? ceph.start({ run }) : undefined,
-  ]);
+    backends.includes("rbd") ? ceph.start({ run }) : Promise.resolve(undefined),
+  );
   const identity = await keystone.start({ run, database });
+  const shared = { run, database, keystone: identity, queueUrl: queue.url };
   const block = await cinder.start({
-    run,
-    keystone: identity,
-    database,
-    queueUrl: queue.url,
+    ...shared,
     backends,
+    nova: withNova,
     ...(cluster ? { ceph: cluster } : {}),
   });
+  const compute = withNova ? await nova.start(shared) : undefined;
+  const services = [database, queue, cluster, identity, block, compute];
   const withCeph = (environment: OpenstackEnvironment) => ({ ...environment, ...cluster?.environment });
   return {
     environment: withCeph(identity.environmentOf("demo")),
@@ -61,13 +72,26 @@ async function bringUp(run: Run, backends: cinder.Backend[]): Promise<Openstack>
     backends,
     shareDirectory: block.shareDirectory,
     runDirectory: run.directory,
-    logs: [database, queue, identity, block, ...(cluster ? [cluster] : [])].flatMap(one => one.logs),
+    logs: services.flatMap(one => one?.logs ?? []),
     stop: options => run.stop(options),
   };
 }
 
-/** A real cloud in a run. */
+/**
+ * Installs what is missing, starts a cloud and waits until volumes (and servers) can be made.
+ * The first start with a set of options prepares a template and takes a minute more. A failed start stops everything and keeps the logs.
+ */
 export async function openstack(options: OpenstackOptions = {}): Promise<Openstack> {
+  const backends = options.backends ?? ["rbd", "nfs"];
+  const withNova = options.nova ?? false;
+  await installOpenstack({ ...options, backends });
   const run = await Run.create({ persistent: options.persistent ?? false });
-  return bringUp(run, options.backends ?? ["rbd", "nfs"]);
+  try {
+    const parts = [...backends, ...(withNova ? ["nova"] : [])];
+    await fromTemplate(run, parts, preparation => bringUp(preparation, backends, withNova));
+    return await bringUp(run, backends, withNova);
+  } catch (error) {
+    await run.stop({ keepLogs: true });
+    throw error;
+  }
 }

@@ -28,3 +28,9 @@ export function isAlive(identity: ProcessIdentity): boolean {
   const stat = statOf(identity.pid);
   return stat !== undefined && stat[19] === identity.startTicks && stat[0] !== "Z";
 }
+
+/** Whether another process has the id by now. */
+export function isTaken(identity: ProcessIdentity): boolean {
+  const stat = statOf(identity.pid);
+  return stat !== undefined && stat[19] !== identity.startTicks;
+}

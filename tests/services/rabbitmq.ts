@@ -49,6 +49,7 @@ export function start(options: { run?: Run; persistent?: boolean } = {}): Promis
     );
     const environment = {
       HOME: home, // the Erlang cookie
+      RUNNING_UNDER_SYSTEMD: "1", // the script then becomes the server, which so gets our signals itself
       RABBITMQ_NODENAME: "osbackup@localhost",
       RABBITMQ_NODE_IP_ADDRESS: "127.0.0.1",
       RABBITMQ_NODE_PORT: String(port),

@@ -1,11 +1,12 @@
 import { execFile, spawn } from "node:child_process";
-import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
-import { isAlive, type ProcessIdentity, processIdentity } from "./process";
+import { exclusively } from "./install";
+import { isAlive, isTaken, type ProcessIdentity, processIdentity } from "./process";
 
 const execFileAsync = promisify(execFile);
 const prefix = "osbackup-services-";
@@ -99,12 +100,14 @@ export class Run {
 
   /** Stops and removes the runs whose owner is gone and that were not meant to outlive it. */
   static async sweep(): Promise<void> {
-    for (const name of await readdir(tmpdir())) {
-      const directory = path.join(tmpdir(), name);
-      if (!name.startsWith(prefix) || !existsSync(path.join(directory, "run.json"))) continue;
-      const run = Run.load(directory);
-      if (!run.state.persistent && !isAlive(run.state.owner)) await run.stop();
-    }
+    await exclusively("sweep", async () => {
+      for (const name of await readdir(tmpdir())) {
+        const directory = path.join(tmpdir(), name);
+        if (!name.startsWith(prefix) || !existsSync(path.join(directory, "run.json"))) continue;
+        const run = Run.load(directory);
+        if (!run.state.persistent && !isAlive(run.state.owner)) await run.stop();
+      }
+    });
   }
 
   path(...parts: string[]): string {
@@ -206,14 +209,21 @@ export class Run {
     this.save();
   }
 
-  /** Stops everything and removes the folder; `keepLogs` leaves `log/` there, as does the variable OSBACKUP_KEEP_LOGS. */
-  async stop(options: { keepLogs?: boolean } = {}): Promise<void> {
-    if (!existsSync(this.directory)) return;
-    await this.stopProcesses();
+  /** Takes this run's mounts away; its processes must have ended. */
+  async unmount(): Promise<void> {
     for (const target of this.state.mounts) {
       const mounted = readFileSync("/proc/self/mounts", "utf8").includes(` ${target} `);
       if (mounted) await execFileAsync("umount", [target]);
     }
+    this.state.mounts = [];
+    this.save();
+  }
+
+  /** Stops everything and removes the folder; `keepLogs` leaves `log/` there, as does the variable OSBACKUP_KEEP_LOGS. */
+  async stop(options: { keepLogs?: boolean } = {}): Promise<void> {
+    if (!existsSync(this.directory)) return;
+    await this.stopProcesses();
+    await this.unmount();
     const keepLogs = options.keepLogs || process.env.OSBACKUP_KEEP_LOGS;
     for (const name of await readdir(this.directory)) {
       if (!(keepLogs && name === "log")) await rm(this.path(name), { recursive: true, force: true });
@@ -230,22 +240,32 @@ export class Run {
   }
 
   private save(): void {
-    mkdirSync(this.directory, { recursive: true });
-    writeFileSync(this.path("run.json"), JSON.stringify(this.state, undefined, 2));
+    const file = this.path("run.json");
+    writeFileSync(`${file}.new`, JSON.stringify(this.state, undefined, 2));
+    renameSync(`${file}.new`, file); // another process's sweep never reads half of it
   }
 }
 
-/** Asks a process to end, and ends its process group after 15 s or, if it ended, whatever it has left in that group. */
+/** Asks a process to end and, after 15 s at most, kills what is left of its process group. */
 async function stopProcess(started: StartedProcess): Promise<void> {
-  if (!isAlive(started)) return;
-  process.kill(started.pid, "SIGTERM");
+  if (isAlive(started)) process.kill(started.pid, "SIGTERM");
   const deadline = Date.now() + 15_000;
   while (isAlive(started) && Date.now() < deadline) await pause(50);
+  // The group keeps its number from being given again while it has members.
+  if (isTaken(started)) return;
   try {
     process.kill(-started.pid, "SIGKILL");
   } catch {
     // the group is empty
   }
+}
+
+/** Waits for all, then throws the first failure: nothing is still starting while the caller stops what has started. */
+export async function together<T extends unknown[]>(...starts: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
+  for (const result of await Promise.allSettled(starts)) {
+    if (result.status === "rejected") throw result.reason;
+  }
+  return Promise.all(starts) as Promise<T>;
 }
 
 /** What a started service answers with. */
