@@ -6,7 +6,7 @@ import * as mariadb from "./mariadb";
 import * as nova from "./nova";
 import * as rabbitmq from "./rabbitmq";
 import { Run, together } from "./run";
-import { fromTemplate } from "./template";
+import { copyFolder, prepareTemplate } from "./template";
 
 /** What kind of cloud to bring up. */
 export interface OpenstackOptions {
@@ -85,13 +85,13 @@ export async function openstack(options: OpenstackOptions = {}): Promise<Opensta
   const backends = options.backends ?? ["rbd", "nfs"];
   const withNova = options.nova ?? false;
   await installOpenstack({ ...options, backends });
+  const parts = [...backends, ...(withNova ? ["nova"] : [])];
+  const template = await prepareTemplate(parts, preparation => bringUp(preparation, backends, withNova));
   const run = await Run.create({ persistent: options.persistent ?? false });
   try {
-    const parts = [...backends, ...(withNova ? ["nova"] : [])];
-    await fromTemplate(run, parts, preparation => bringUp(preparation, backends, withNova));
+    await copyFolder(run, `${template}/.`, run.path("state"));
     return await bringUp(run, backends, withNova);
   } catch (error) {
-    await run.stop({ keepLogs: true });
-    throw error;
+    return run.abandon(error);
   }
 }

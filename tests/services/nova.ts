@@ -1,4 +1,4 @@
-import { copyFile, mkdir } from "node:fs/promises";
+import { copyFile, mkdir, readdir } from "node:fs/promises";
 import path from "node:path";
 import { signIn } from "./client";
 import { formatIni, type Ini } from "./ini";
@@ -114,11 +114,17 @@ export async function start(options: NovaOptions): Promise<ServiceHandle> {
   // The hypervisor's service refuses to know a database.
   const computeConfig = await run.write("etc/nova/nova-compute.conf", formatIni(nova));
 
+  // Drivers are looked up below nova.virt only.
+  const [python = ""] = await readdir(path.join(venv, "lib"));
+  const drivers = path.join(venv, "lib", python, "site-packages/nova/virt");
+  await copyFile(
+    path.join(__dirname, "uploading_fake_driver.py"),
+    path.join(drivers, "uploading_fake_driver.py"),
+  );
   const environment = {
     OS_NOVA_CONFIG_DIR: run.path("etc/nova"),
     OS_GLANCE_CONFIG_DIR: run.path("etc/glance"),
     OS_PLACEMENT_CONFIG_DIR: run.path("etc/placement"),
-    PYTHONPATH: __dirname, // the driver
   };
   const manage = (program: string, file: string, ...args: string[]) =>
     run.execute(program, venvProgram(venv, program, ["--config-file", file, ...args]));

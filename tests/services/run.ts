@@ -177,12 +177,12 @@ export class Run {
       }
       const started = this.state.processes.find(one => one.name === name);
       if (started && !isAlive(started)) {
-        throw new Error(`starting ${name}: it ended; log ${this.logPath(name)}:\n${this.lastLines(name)}`);
+        throw new Error(`starting ${name}: it ended:\n${this.lastLines(name)}`);
       }
       await pause(150);
     }
     throw new Error(
-      `starting ${name}: not ready after ${timeoutSeconds} s (${reason}); log ${this.logPath(name)}:\n${this.lastLines(name)}`,
+      `starting ${name}: not ready after ${timeoutSeconds} s (${reason}):\n${this.lastLines(name)}`,
     );
   }
 
@@ -231,6 +231,12 @@ export class Run {
     if (!keepLogs) await rm(this.directory, { recursive: true, force: true });
   }
 
+  /** Stops everything after a failed start and throws it again, saying where the logs are kept. */
+  async abandon(error: unknown): Promise<never> {
+    await this.stop({ keepLogs: true });
+    throw new Error(`${(error as Error).message}\nlogs kept in ${this.path("log")}`, { cause: error });
+  }
+
   private lastLines(name: string): string {
     try {
       return readFileSync(this.logPath(name), "utf8").trim().split("\n").slice(-15).join("\n");
@@ -261,7 +267,9 @@ async function stopProcess(started: StartedProcess): Promise<void> {
 }
 
 /** Waits for all, then throws the first failure: nothing is still starting while the caller stops what has started. */
-export async function together<T extends unknown[]>(...starts: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
+export async function together<T extends unknown[]>(
+  ...starts: { [K in keyof T]: Promise<T[K]> }
+): Promise<T> {
   for (const result of await Promise.allSettled(starts)) {
     if (result.status === "rejected") throw result.reason;
   }
@@ -292,7 +300,6 @@ export async function inRun<T extends ServiceHandle>(
     const handle = await start(run);
     return { ...handle, stop: () => run.stop() };
   } catch (error) {
-    await run.stop({ keepLogs: true });
-    throw error;
+    return run.abandon(error);
   }
 }

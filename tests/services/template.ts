@@ -16,22 +16,20 @@ async function templateName(parts: string[]): Promise<string> {
 }
 
 /** Copies a folder with its sparse files, sharing blocks where the file system can. */
-function copy(run: Run, from: string, to: string): Promise<string> {
+export function copyFolder(run: Run, from: string, to: string): Promise<string> {
   return run.execute("copy", { program: "cp", args: ["-a", "--sparse=always", "--reflink=auto", from, to] });
 }
 
 /**
- * Fills `state/` of the run with the data of services that were started once and used by nobody.
- * They are made with `bringUp` the first time; `parts` names what is in them. Older templates of the same parts are removed.
+ * The folder of a template: the `state/` of services that were started once and used by nobody.
+ * It is made with `bringUp` the first time; `parts` names what is in it. Older templates of the same parts are removed.
  */
-export async function fromTemplate(
-  run: Run,
+export async function prepareTemplate(
   parts: string[],
   bringUp: (run: Run) => Promise<unknown>,
-): Promise<void> {
+): Promise<string> {
   const templates = path.join(servicesDirectory(), "templates");
-  const name = await templateName(parts);
-  const template = path.join(templates, name);
+  const template = path.join(templates, await templateName(parts));
   await mkdir(templates, { recursive: true });
   await exclusively(`template-${parts.join("-")}`, async () => {
     if (existsSync(template)) return;
@@ -40,18 +38,17 @@ export async function fromTemplate(
         await rm(path.join(templates, old), { recursive: true, force: true });
       }
     }
-    const preparation = await Run.create();
+    const run = await Run.create();
     try {
-      await bringUp(preparation);
-      await preparation.stopProcesses();
-      await preparation.unmount();
-      await copy(preparation, preparation.path("state"), `${template}.new`);
+      await bringUp(run);
+      await run.stopProcesses();
+      await run.unmount();
+      await copyFolder(run, run.path("state"), `${template}.new`);
       await rename(`${template}.new`, template);
     } catch (error) {
-      await preparation.stop({ keepLogs: true });
-      throw error;
+      return run.abandon(error);
     }
-    await preparation.stop();
+    await run.stop();
   });
-  await copy(run, `${template}/.`, run.path("state"));
+  return template;
 }

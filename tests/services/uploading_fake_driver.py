@@ -6,7 +6,7 @@ from nova.image import glance
 from nova.virt import fake
 
 
-class UploadingFakeDriver(fake.FakeDriver):
+class UploadingFakeDriver(fake.FakeDriverWithoutFakeNodes):
     def snapshot(self, context, instance, image_id, update_task_state):
         super().snapshot(context, instance, image_id, update_task_state)
         images = glance.API()
