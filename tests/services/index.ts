@@ -5,8 +5,10 @@ import * as keystone from "./keystone";
 import * as mariadb from "./mariadb";
 import * as nova from "./nova";
 import * as rabbitmq from "./rabbitmq";
+import * as rcloneRest from "./rclone-rest";
 import { Run, together } from "./run";
 import { copyFolder, prepareTemplate } from "./template";
+import * as versitygw from "./versitygw";
 
 /** What kind of cloud to bring up. */
 export interface OpenstackOptions {
@@ -90,8 +92,16 @@ export async function openstack(options: OpenstackOptions = {}): Promise<Opensta
   const run = await Run.create({ persistent: options.persistent ?? false });
   try {
     await copyFolder(run, `${template}/.`, run.path("state"));
-    return await bringUp(run, backends, withNova);
+    const cloud = await bringUp(run, backends, withNova);
+    if (options.persistent) run.keep();
+    return cloud;
   } catch (error) {
     return run.abandon(error);
   }
 }
+
+/** An S3 server with TLS, versioning and object lock. */
+export const s3 = versitygw.start;
+
+/** A server of restic's REST protocol with user and password. */
+export const rest = rcloneRest.start;

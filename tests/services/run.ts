@@ -22,7 +22,8 @@ interface StartedProcess extends ProcessIdentity {
 /** What is needed to stop a run, kept in its folder as run.json so that another process can do it. */
 interface RunState {
   owner: ProcessIdentity;
-  persistent: boolean;
+  /** Whether it goes on without its owner. */
+  kept: boolean;
   processes: StartedProcess[];
   mounts: string[];
 }
@@ -68,12 +69,14 @@ export async function freePort(): Promise<number> {
 /**
  * The fresh folder of one run of some services, with the processes and mounts that belong to it.
  * Unless it is persistent, its processes are told to end when the process that started them is gone, however that happened.
+ * A persistent one has to be kept (`keep`) once it has started; until then it is an unfinished start that the next run removes.
  */
 export class Run {
   private constructor(
     /** `state/` is data, `etc/` configuration, `log/` one file a process. */
     readonly directory: string,
     private readonly state: RunState,
+    private readonly persistent: boolean,
   ) {}
 
   /** Makes a run's folder. Removes what killed runs have left before. */
@@ -83,31 +86,41 @@ export class Run {
     await chmod(directory, 0o755); // the mover may read volumes as another user
     for (const folder of ["etc", "log", "state"]) await mkdir(path.join(directory, folder));
     const owner = processIdentity(process.pid);
-    const run = new Run(directory, {
-      owner,
-      persistent: options.persistent ?? false,
-      processes: [],
-      mounts: [],
-    });
+    const state = { owner, kept: false, processes: [], mounts: [] };
+    const run = new Run(directory, state, options.persistent ?? false);
     run.save();
     return run;
   }
 
   /** The run of this folder; throws when there is none. */
   static load(directory: string): Run {
-    return new Run(directory, JSON.parse(readFileSync(path.join(directory, "run.json"), "utf8")));
+    const state: RunState = JSON.parse(readFileSync(path.join(directory, "run.json"), "utf8"));
+    return new Run(directory, state, state.kept);
   }
 
-  /** Stops and removes the runs whose owner is gone and that were not meant to outlive it. */
-  static async sweep(): Promise<void> {
-    await exclusively("sweep", async () => {
-      for (const name of await readdir(tmpdir())) {
-        const directory = path.join(tmpdir(), name);
-        if (!name.startsWith(prefix) || !existsSync(path.join(directory, "run.json"))) continue;
-        const run = Run.load(directory);
-        if (!run.state.persistent && !isAlive(run.state.owner)) await run.stop();
-      }
-    });
+  /** Stops and removes the runs whose owner is gone and that were not kept. */
+  static sweep(): Promise<void> {
+    return exclusively("sweep", () => Run.stopWhere(state => !state.kept && !isAlive(state.owner)));
+  }
+
+  /** Stops and removes what this process has started and not kept. */
+  static stopOwn(): Promise<void> {
+    return Run.stopWhere(state => !state.kept && state.owner.pid === process.pid && isAlive(state.owner));
+  }
+
+  private static async stopWhere(condition: (state: RunState) => boolean): Promise<void> {
+    for (const name of await readdir(tmpdir())) {
+      const directory = path.join(tmpdir(), name);
+      if (!name.startsWith(prefix) || !existsSync(path.join(directory, "run.json"))) continue;
+      const run = Run.load(directory);
+      if (condition(run.state)) await run.stop();
+    }
+  }
+
+  /** Lets the run go on after this process. */
+  keep(): void {
+    this.state.kept = true;
+    this.save();
   }
 
   path(...parts: string[]): string {
@@ -129,7 +142,7 @@ export class Run {
   /** Starts a process of this run: its own process group, output to its log. */
   spawn(name: string, command: Command, stage: Stage): void {
     const log = openSync(this.logPath(name), "a");
-    const guard = this.state.persistent ? [] : ["setpriv", "--pdeathsig", "TERM"];
+    const guard = this.persistent ? [] : ["setpriv", "--pdeathsig", "TERM"];
     const [program = "", ...args] = [...guard, "nice", "-n", "5", command.program, ...command.args];
     const child = spawn(program, args, {
       cwd: this.directory,
@@ -298,6 +311,7 @@ export async function inRun<T extends ServiceHandle>(
   const run = await Run.create({ persistent });
   try {
     const handle = await start(run);
+    if (persistent) run.keep();
     return { ...handle, stop: () => run.stop() };
   } catch (error) {
     return run.abandon(error);
