@@ -43,7 +43,7 @@ async function up(backends: Backend[], nova: boolean): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => {
       console.error("stopping");
-      Run.stopOwn().finally(() => process.exit(1));
+      Run.interrupt();
     });
   }
   console.error("starting; the first time installs packages and prepares a template, which takes minutes");

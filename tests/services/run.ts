@@ -72,6 +72,8 @@ export async function freePort(): Promise<number> {
  * A persistent one has to be kept (`keep`) once it has started; until then it is an unfinished start that the next run removes.
  */
 export class Run {
+  private static interrupted = false;
+
   private constructor(
     /** `state/` is data, `etc/` configuration, `log/` one file a process. */
     readonly directory: string,
@@ -81,6 +83,7 @@ export class Run {
 
   /** Makes a run's folder. Removes what killed runs have left before. */
   static async create(options: { persistent?: boolean } = {}): Promise<Run> {
+    Run.goOn();
     await Run.sweep();
     const directory = await mkdtemp(path.join(tmpdir(), prefix));
     await chmod(directory, 0o755); // the mover may read volumes as another user
@@ -100,21 +103,23 @@ export class Run {
 
   /** Stops and removes the runs whose owner is gone and that were not kept. */
   static sweep(): Promise<void> {
-    return exclusively("sweep", () => Run.stopWhere(state => !state.kept && !isAlive(state.owner)));
+    return exclusively("sweep", async () => {
+      for (const name of await readdir(tmpdir())) {
+        const directory = path.join(tmpdir(), name);
+        if (!name.startsWith(prefix) || !existsSync(path.join(directory, "run.json"))) continue;
+        const run = Run.load(directory);
+        if (!run.state.kept && !isAlive(run.state.owner)) await run.stop();
+      }
+    });
   }
 
-  /** Stops and removes what this process has started and not kept. */
-  static stopOwn(): Promise<void> {
-    return Run.stopWhere(state => !state.kept && state.owner.pid === process.pid && isAlive(state.owner));
+  /** Makes the start that is under way fail at its next step, and so stop what it has started. */
+  static interrupt(): void {
+    Run.interrupted = true;
   }
 
-  private static async stopWhere(condition: (state: RunState) => boolean): Promise<void> {
-    for (const name of await readdir(tmpdir())) {
-      const directory = path.join(tmpdir(), name);
-      if (!name.startsWith(prefix) || !existsSync(path.join(directory, "run.json"))) continue;
-      const run = Run.load(directory);
-      if (condition(run.state)) await run.stop();
-    }
+  private static goOn(): void {
+    if (Run.interrupted) throw new Error("interrupted");
   }
 
   /** Lets the run go on after this process. */
@@ -141,6 +146,7 @@ export class Run {
 
   /** Starts a process of this run: its own process group, output to its log. */
   spawn(name: string, command: Command, stage: Stage): void {
+    Run.goOn();
     const log = openSync(this.logPath(name), "a");
     const guard = this.persistent ? [] : ["setpriv", "--pdeathsig", "TERM"];
     const [program = "", ...args] = [...guard, "nice", "-n", "5", command.program, ...command.args];
@@ -158,6 +164,7 @@ export class Run {
 
   /** Runs a program to its end and returns its stdout; when it fails, the error ends with its last lines. */
   async execute(name: string, command: Command): Promise<string> {
+    Run.goOn();
     try {
       const { stdout } = await execFileAsync(command.program, command.args, {
         cwd: this.directory,
@@ -183,6 +190,7 @@ export class Run {
     const deadline = Date.now() + timeoutSeconds * 1000;
     let reason = "not ready";
     while (Date.now() < deadline) {
+      Run.goOn();
       try {
         if (await probe()) return;
       } catch (error) {
@@ -246,7 +254,8 @@ export class Run {
 
   /** Stops everything after a failed start and throws it again, saying where the logs are kept. */
   async abandon(error: unknown): Promise<never> {
-    await this.stop({ keepLogs: true });
+    await this.stop({ keepLogs: !Run.interrupted });
+    if (Run.interrupted) throw error;
     throw new Error(`${(error as Error).message}\nlogs kept in ${this.path("log")}`, { cause: error });
   }
 
