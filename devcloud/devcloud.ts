@@ -205,6 +205,7 @@ export class Devcloud {
     return project.id;
   }
 
+  /** The rows of the cloud's database, not copies of them. */
   volumes(): VolumeRow[] {
     return [...this.cloud.volumes.values()];
   }
@@ -247,14 +248,15 @@ export class Devcloud {
       volume.imageFile === undefined ? (volume.sizeBytes ?? 0) : (await fs.stat(volume.imageFile)).size;
     const size = volume.sizeGib ?? Math.max(1, Math.ceil(imageBytes / gibibyte));
     const volumeType = volume.volumeType ?? cloud.volumeTypes[0]?.name ?? "nfs";
+    const projectId = this.projectId(volume.project ?? "demo");
     const row: VolumeRow = {
       id: randomUUID(),
       name: volume.name ?? null,
       description: null,
       status: "available",
       size,
-      project_id: this.projectId(volume.project ?? "demo"),
-      user_id: this.userNamed("demo").id,
+      project_id: projectId,
+      user_id: this.anyMember(projectId).id,
       volume_type: volumeType,
       availability_zone: "nova",
       snapshot_id: null,
@@ -291,7 +293,7 @@ export class Devcloud {
     return row;
   }
 
-  /** Adds a snapshot that is there at once, with the volume's bytes of now. */
+  /** Adds a snapshot that is there at once, with the volume's bytes of now; without bytes unless it is "available". */
   async addSnapshot(snapshot: NewSnapshot): Promise<SnapshotRow> {
     const { cloud } = this;
     const volume = cloud.volumes.get(snapshot.volumeId);
@@ -310,7 +312,7 @@ export class Devcloud {
       created_at: cloud.timestamp(offsetSeconds),
       updated_at: cloud.timestamp(offsetSeconds),
     };
-    await takeSnapshot(cloud, row);
+    if (row.status === "available") await takeSnapshot(cloud, row);
     cloud.snapshots.set(row.id, row);
     cloud.changed();
     return row;
@@ -329,6 +331,12 @@ export class Devcloud {
   private userNamed(name: string): User {
     const user = this.cloud.identities.users.find(user => user.name === name);
     if (!user) throw new Error(`devcloud has no user "${name}"`);
+    return user;
+  }
+
+  private anyMember(projectId: string): User {
+    const user = this.cloud.identities.users.find(({ roles }) => roles[projectId]?.includes("member"));
+    if (!user) throw new Error(`devcloud has no member of the project ${projectId}`);
     return user;
   }
 

@@ -7,8 +7,8 @@ import { makeExt4Image } from "./images";
 const sampleSizeMib = 256;
 
 /** A sample stays below these, so that it is made in a second. */
-const sampleBytes = 24 << 20;
-const sampleFiles = 1500;
+const sampleBytes = 12 << 20;
+const sampleFiles = 800;
 const largestFile = 1 << 20;
 
 export interface RunOptions {

@@ -1,13 +1,5 @@
 import { spawn } from "node:child_process";
-import {
-  closeSync,
-  constants,
-  promises as fs,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, constants, promises as fs, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 
 const chunkBytes = 1 << 20;
 const blockBytes = 1 << 16;
@@ -37,7 +29,7 @@ export async function sparseCopy(from: string, to: string): Promise<void> {
     }
   }
   const { size } = await fs.stat(from);
-  if (size <= tinyBytes) return copyTiny(from, to);
+  if (size <= tinyBytes) return copyTiny(from, to, size);
   if (size > smallBytes && (await copyWithCp(from, to))) return;
   await copyBlocks(from, to);
 }
@@ -76,14 +68,28 @@ export async function copyBlocks(from: string, to: string): Promise<void> {
   }
 }
 
-function copyTiny(from: string, to: string): void {
-  const bytes = readFileSync(from);
+let tinyBuffer: Buffer | undefined;
+
+/** All calls are synchronous, so one buffer serves all copies. */
+function copyTiny(from: string, to: string, size: number): void {
+  tinyBuffer ??= Buffer.alloc(tinyBytes);
+  const bytes = tinyBuffer.subarray(0, size);
+  const source = openSync(from, "r");
+  try {
+    for (let at = 0; at < size; ) {
+      const read = readSync(source, bytes, at, size - at, at);
+      if (read === 0) throw new Error(`copying ${from}: it became shorter meanwhile`);
+      at += read;
+    }
+  } finally {
+    closeSync(source);
+  }
   const target = openSync(to, "w");
   try {
     for (const [start, end] of nonZeroRuns(bytes)) {
       for (let at = start; at < end; ) at += writeSync(target, bytes, at, end - at, at);
     }
-    ftruncateSync(target, bytes.length);
+    ftruncateSync(target, size);
   } finally {
     closeSync(target);
   }

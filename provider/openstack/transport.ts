@@ -2,11 +2,11 @@ import { readFileSync } from "node:fs";
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import axios, { type AxiosProxyConfig, type AxiosRequestConfig, isAxiosError } from "axios";
-import { HttpsProxyAgent } from "https-proxy-agent";
 import pLimit from "p-limit";
 import type { CloudConfig } from "./config";
 import { ConfigError } from "./errors";
 import { proxyFor } from "./proxy";
+import { TunnelAgent } from "./tunnel";
 
 export interface HttpRequest {
   method: string;
@@ -128,9 +128,7 @@ export class Transport {
       };
     }
     const options = { ...this.#tls, keepAlive };
-    const make = proxy
-      ? () => new HttpsProxyAgent(proxy.href, options) as unknown as HttpAgent
-      : () => new HttpsAgent(options);
+    const make = () => (proxy ? new TunnelAgent(proxy, options) : new HttpsAgent(options));
     return { httpsAgent: this.#agent(`https ${keepAlive} ${proxy?.origin}`, make), proxy: false };
   }
 
@@ -213,18 +211,17 @@ function isSameHost(from: URL, to: URL): boolean {
 function noAnswer(error: unknown, url: URL): NoAnswer {
   const inner: unknown = isAxiosError(error) ? (error.cause ?? error) : error;
   const code = codeOf(error) || codeOf(inner) || "unknown error";
-  const reason = isCertificateError(code)
-    ? `${code}; set cacert to the CA that signed it`
-    : inner instanceof AggregateError
-      ? code
-      : inner instanceof Error
-        ? inner.message
-        : code;
+  const message = inner instanceof Error && !(inner instanceof AggregateError) ? inner.message : code;
+  const reason = certificateTrouble(code) ?? message;
   return new NoAnswer(`no answer from ${url.origin}: ${reason}`, code);
 }
 
-function isCertificateError(code: string): boolean {
-  return /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS_CERT/.test(code);
+function certificateTrouble(code: string): string | undefined {
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return `its certificate is for another name (${code})`;
+  if (code === "CERT_HAS_EXPIRED") return `its certificate has expired (${code})`;
+  return /^(DEPTH_ZERO_)?SELF_SIGNED|^UNABLE_TO_|^CERT_/.test(code)
+    ? `its certificate is not trusted (${code}); set cacert to the CA that signed it`
+    : undefined;
 }
 
 function codeOf(error: unknown): string {

@@ -26,11 +26,14 @@ export interface Retention {
   keepWithinWeekly?: string | undefined;
   keepWithinMonthly?: string | undefined;
   keepWithinYearly?: string | undefined;
-  /** Tag sets such as "legal-hold" or "audit,2026": points that have all the tags of any one set. */
-  keepTags?: string[] | undefined;
+  /** Tag sets such as "legal-hold", "audit,2026" or ["audit", "2026"]: points that have all the tags of any one set. */
+  keepTags?: readonly TagSet[] | undefined;
   /** Good points that stay whatever the rules say, the newest ones; default 1, never less. */
   minimum?: number | undefined;
 }
+
+/** Tags that must all be there: a list, or as restic's --keep-tag writes it. */
+export type TagSet = string | readonly string[];
 
 /** A recovery point of any kind. */
 export interface Point {
@@ -309,19 +312,19 @@ function bucketWindowRule(period: Period, from: number, window: string, zone: st
   };
 }
 
-function tagRule(sets: readonly string[]): Rule {
-  const names = sets.map(set => ({ set, tags: tagsOf(set) }));
+function tagRule(sets: readonly TagSet[]): Rule {
+  const names = sets.map(set => ({ set: tagsOf(set).join(","), tags: tagsOf(set) }));
   return {
     keeps: point => {
       const found = names.find(({ tags }) => tags.every(tag => point.tags?.includes(tag)));
       return found && `tag ${found.set}`;
     },
-    lacks: () => `no tag ${sets.join(" or ")}`,
+    lacks: () => `no tag ${names.map(({ set }) => set).join(" or ")}`,
   };
 }
 
-function tagsOf(set: string): string[] {
-  return set.split(",").map(tag => tag.trim());
+function tagsOf(set: TagSet): string[] {
+  return (typeof set === "string" ? set.split(",") : [...set]).map(tag => tag.trim());
 }
 
 function reasonsToKeep(rules: Rule[], point: Point): string[] {
@@ -437,9 +440,12 @@ function flaw(property: string, value: unknown): string | undefined {
     return `${is}: use years, months, days and hours such as "1y5m7d2h"${weeks}`;
   }
   if (property === "keepTags") {
-    const valid =
-      Array.isArray(value) &&
-      value.every(set => typeof set === "string" && tagsOf(set).every(tag => tag !== ""));
+    const isText = (tag: unknown) => typeof tag === "string" && tag.trim() !== "";
+    const isSet = (set: unknown) =>
+      typeof set === "string"
+        ? tagsOf(set).every(isText)
+        : Array.isArray(set) && set.length > 0 && set.every(isText);
+    const valid = Array.isArray(value) && value.every(isSet);
     return valid ? undefined : `is no list of tag sets such as ["legal-hold", "audit,2026"]`;
   }
   return `is no rule: use ${[...Object.keys(countRules), "keepForDays", ...Object.keys(durationRules), "keepTags", "minimum"].join(", ")}`;

@@ -7,7 +7,7 @@ import {
   type ServerResponse,
 } from "node:http";
 import { createServer as createTlsServer, type ServerOptions } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { join } from "node:path";
 
 /** What the server answers; "drop" cuts the connection, "hang" never answers. */
@@ -51,6 +51,11 @@ export class ScriptedServer {
   async stop(): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise(resolve => this.#server.close(resolve));
+  }
+
+  /** Calls the listener for every connection from now on, over TLS when its handshake is done. */
+  onConnection(listener: (socket: Socket) => void): void {
+    this.#server.on(this.#scheme === "https" ? "secureConnection" : "connection", listener);
   }
 
   get url(): string {

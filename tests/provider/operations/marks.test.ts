@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { fromMetadata, fromTags, type Mark, runKey, stackOf, toMetadata, toTags } from "../../../provider/operations/marks";
+import {
+  fromMetadata,
+  fromTags,
+  type Mark,
+  runKey,
+  stackOf,
+  toMetadata,
+  toTags,
+} from "../../../provider/operations/marks";
 
 const mark: Mark = {
   owner: "shop/prod/pg, the 100% one",
@@ -18,7 +26,10 @@ describe("marks", () => {
 
   it("come back from restic tags when they hold commas and percent signs, which restic would split at", () => {
     const tags = toTags(mark);
-    assert.ok(tags.every(tag => !tag.includes(",")), tags.join(" "));
+    assert.ok(
+      tags.every(tag => !tag.includes(",")),
+      tags.join(" "),
+    );
     assert.deepEqual(fromTags(tags), mark);
   });
 

@@ -98,9 +98,16 @@ describe("applyRetention", () => {
       point("hold", "2026-01-01T00:00:00Z", { tags: ["x", "hold"] }),
     ];
     assert.deepEqual(decide(points, { keepLast: 1, keepTags: ["hold", "audit, 2026"] }), {
-      keep: ["new: last 1 of 1", "both: tag audit, 2026", "hold: tag hold"],
-      remove: ["one: beyond the last 1, no tag hold or audit, 2026"],
+      keep: ["new: last 1 of 1", "both: tag audit,2026", "hold: tag hold"],
+      remove: ["one: beyond the last 1, no tag hold or audit,2026"],
     });
+  });
+
+  it("takes a tag set as a list too", () => {
+    const points = daily(3).map(p => (p.id === "d2" ? { ...p, tags: ["audit", "2026"] } : p));
+    const listed = { keepLast: 1, keepTags: [["audit", "2026"], ["x"]] };
+    assert.deepEqual(decide(points, listed), decide(points, { keepLast: 1, keepTags: ["audit,2026", "x"] }));
+    assert.deepEqual(decide(points, listed).keep, ["d0: last 1 of 1", "d2: tag audit,2026"]);
   });
 
   it("does not count a point that is not good, and removes it once a newer good one exists", () => {
@@ -503,7 +510,7 @@ describe("validateRetention", () => {
       { keepLast: 3, keepForDays: 7 },
       { keepLast: 10, keepDaily: 7, keepWeekly: 4, keepMonthly: 6, keepYearly: 2 },
       { keepWithin: "2h1y5m7d", minimum: 2 },
-      { keepDaily: 7, keepTags: ["hold", "a, b"], keepLast: undefined },
+      { keepDaily: 7, keepTags: ["hold", "a, b", ["a", "b"]], keepLast: undefined },
     ];
     for (const retention of right) assert.deepEqual(validateRetention(retention), []);
   });
