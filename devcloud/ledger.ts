@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Devcloud } from "./devcloud";
-import { blockBytes, type Extent, fileExtents } from "./images";
+import { blockBytes, type Extent, fileExtents, touchInImage } from "./images";
 import type { SnapshotRow } from "./rows";
 import type { Guest } from "./storage";
 
@@ -61,6 +61,7 @@ export class Ledger {
   /** The newest record that is written. */
   lastSequence: number;
   private readonly guest: Guest;
+  private readonly filePath: string;
   private readonly extents: Extent[];
   private readonly content: Buffer;
   private readonly atSnapshot = new Map<string, { sha256: string; lastSequence: number }>();
@@ -69,8 +70,9 @@ export class Ledger {
   private isStopped = false;
   private failure: unknown;
 
-  private constructor(guest: Guest, extents: Extent[], content: Buffer) {
+  private constructor(guest: Guest, filePath: string, extents: Extent[], content: Buffer) {
     this.guest = guest;
+    this.filePath = filePath;
     this.extents = extents;
     this.content = content;
     this.lastSequence = verifyLedger(content).lastSequence;
@@ -83,7 +85,7 @@ export class Ledger {
     const parts = await Promise.all(
       extents.map(({ imageOffset, length }) => guest.read(imageOffset, length)),
     );
-    const ledger = new Ledger(guest, extents, Buffer.concat(parts));
+    const ledger = new Ledger(guest, filePath, extents, Buffer.concat(parts));
     const report = verifyLedger(ledger.content);
     if (report.intact + report.unused === 0 || !report.unbroken) {
       throw new Error(
@@ -96,12 +98,17 @@ export class Ledger {
     return ledger;
   }
 
-  /** Writes a record every `intervalMs` (0: one after another) until `stop()`. */
+  /** Writes a record every `intervalMs` (0: one after another) until `stop()`, and the file's times once a second. */
   start(intervalMs: number): void {
     if (this.writing) throw new Error("starting the ledger: it is running");
     this.isStopped = false;
     this.writing = (async () => {
+      let touched = 0;
       while (!this.isStopped) {
+        if (Date.now() - touched >= 1000) {
+          touched = Date.now();
+          await this.guest.alter(image => touchInImage(image, this.filePath, new Date()));
+        }
         await this.append(Buffer.from(`record ${this.lastSequence + 1} of ${new Date().toISOString()}`));
         await new Promise<void>(resolve => {
           if (intervalMs > 0) setTimeout(resolve, intervalMs);

@@ -15,6 +15,8 @@ export interface Guest {
   write(offset: number, bytes: Buffer, onWritten?: () => void): Promise<void>;
   /** Reads up to `length` bytes at the offset. */
   read(offset: number, length: number): Promise<Buffer>;
+  /** Changes the image by other means, as the server's kernel does when it writes a file's times. */
+  alter(change: (imagePath: string) => Promise<void>): Promise<void>;
 }
 
 /** The disk images: volumes laid out as Cinder's NFS driver does, snapshots as whole copies beside them. */
@@ -135,6 +137,7 @@ export class Storage {
           const { bytesRead } = await (await this.openFile(volumeId)).read(buffer, 0, length, offset);
           return buffer.subarray(0, bytesRead);
         }),
+      alter: change => this.locked(volumeId, () => change(this.volumePath(volumeId))),
     };
   }
 

@@ -56,12 +56,8 @@ export class Stack {
   async upKilled(now: string, when: () => boolean): Promise<"killed" | "ended before"> {
     const child = this.begin(["up", "--yes", "--skip-preview", "--stack", this.name, ...this.plain()], { now });
     const ended = this.end(child, { quiet: true });
-    let state: "running" | "ended" = "running";
-    void ended.then(() => {
-      state = "ended";
-    });
-    while (state === "running" && !when()) await new Promise(resolve => setTimeout(resolve, 5));
-    if (state === "ended") return "ended before";
+    while (child.exitCode === null && !when()) await new Promise(resolve => setTimeout(resolve, 5));
+    if (child.exitCode !== null) return "ended before";
     for (const pid of [...descendants(child.pid as number), child.pid as number]) kill(pid);
     await ended;
     return "killed";
