@@ -60,7 +60,6 @@ export class DeploymentRun implements Registrar {
   /** Steps whose outputs the program may still register. */
   private readonly finished = new Map<Urn, Step>();
   private stackOutputs: { urn: Urn; outputs: Properties } | undefined;
-  private stackState: ResourceState | undefined;
   /** One planning after the other. */
   private planning: Promise<unknown> = Promise.resolve();
   private readonly running = new Set<Promise<void>>();
@@ -370,6 +369,8 @@ export class DeploymentRun implements Registrar {
         this.options.emit({ type: "log", severity: "warning", message, urn: step.urn }),
       );
       if (fresh.outputs) context.secretsIn(fresh.outputs);
+      // A half-done update keeps the old inputs, so that the next run sees what is still to be done.
+      if (error && step.op === "update" && step.old) fresh.inputs = { ...step.old.inputs };
     }
     try {
       await this.noteEnd(step, recorded);
@@ -377,10 +378,7 @@ export class DeploymentRun implements Registrar {
       error ??= thrown as Error;
     }
     if (!error) {
-      if (step.logical && fresh) {
-        this.finished.set(step.urn, step);
-        if (isStackUrn(step.urn)) this.stackState = fresh;
-      }
+      if (step.logical && fresh) this.finished.set(step.urn, step);
       const op = step.op === "refresh" ? (step.found?.op ?? "same") : step.op;
       if ((step.logical || step.op === "refresh") && !internal)
         this.changes[op] = (this.changes[op] ?? 0) + 1;
@@ -516,7 +514,7 @@ export class DeploymentRun implements Registrar {
       .map(step => step.found?.state)
       .filter((state): state is ResourceState => state !== undefined);
     for (const state of found) keepSecrets(state, () => {});
-    const resources = withoutDangling(found);
+    const resources = withoutDangling(found, this.base.resources);
     this.base = makeBase(resources);
     this.planner = this.makePlanner();
     await this.checkpoint.rebase(resources);
