@@ -66,6 +66,7 @@ export class DeploymentRun implements Registrar {
   private readonly waiting: (() => void)[] = [];
   private free: number;
   private stopped: "no" | "failed" | "cancelled" = "no";
+  private killed = false;
   private sawError = false;
   private readonly erroredUrns = new Set<Urn>();
   private readonly skipped = new Set<Urn>();
@@ -106,6 +107,7 @@ export class DeploymentRun implements Registrar {
 
   /** Ends the program and the provider at once, whatever they are doing. */
   async kill(): Promise<void> {
+    this.killed = true;
     this.stop("cancelled");
     this.program?.kill();
     this.monitor?.stop();
@@ -170,7 +172,6 @@ export class DeploymentRun implements Registrar {
   log(event: Extract<EngineEvent, { type: "log" }>): void {
     // The SDK sends a debug line or more for every resource.
     if (event.severity === "debug") return;
-    if (event.severity === "error") this.sawError = true;
     this.options.emit(event);
   }
 
@@ -363,6 +364,8 @@ export class DeploymentRun implements Registrar {
     } catch (thrown) {
       error = thrown as Error;
     }
+    // Of what was cut off nobody knows how far it got: it stays a pending operation.
+    if (this.killed) return false;
     const recorded = !error || error instanceof PartialFailure;
     if (fresh && step.op !== "replace" && recorded) {
       keepSecrets(fresh, message =>
@@ -380,7 +383,8 @@ export class DeploymentRun implements Registrar {
     if (!error) {
       if (step.logical && fresh) this.finished.set(step.urn, step);
       const op = step.op === "refresh" ? (step.found?.op ?? "same") : step.op;
-      if ((step.logical || step.op === "refresh") && !internal)
+      const counts = step.logical || (step.op === "refresh" && this.options.refresh === "only");
+      if (counts && !internal)
         this.changes[op] = (this.changes[op] ?? 0) + 1;
     }
     this.options.emit({

@@ -221,7 +221,7 @@ export class Engine {
           : "no changes were expected but changes occurred",
       });
       outcome = "failed";
-      exitCode = dryRun ? exitCodes.changes : exitCodes.failed;
+      exitCode = exitCodes.changes;
     }
     return {
       result: outcome,
