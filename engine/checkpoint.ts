@@ -1,12 +1,12 @@
 import {
   type Deployment,
-  dependenciesOf,
   followAliases,
   type OperationType,
   type PendingOperation,
   type ResourceState,
   type StateWriter,
   verifyIntegrity,
+  withoutUndefined,
   writeFileDurably,
 } from "./state";
 import type { Urn } from "./urn";
@@ -24,7 +24,6 @@ export class Checkpoint {
   private dirty = false;
   private writing: Promise<void> | undefined;
   private queued: Promise<void> | undefined;
-  private filtersDangling = false;
   /** How many times the state file was written. */
   writes = 0;
 
@@ -74,15 +73,9 @@ export class Checkpoint {
     else this.dirty = true;
   }
 
-  /** Makes references to resources that a refresh found gone disappear from what is written. */
-  filterDangling(): void {
-    this.filtersDangling = true;
-  }
-
   /** The state as it stands. */
   deployment(): Deployment {
-    let resources = [...this.fresh, ...this.base].filter(state => !this.gone.has(state));
-    if (this.filtersDangling) resources = withoutDangling(resources);
+    const resources = [...this.fresh, ...this.base].filter(state => !this.gone.has(state));
     const creating = this.before.pendingOperations.filter(operation => operation.type === "creating");
     return {
       resources: followAliases(resources),
@@ -124,29 +117,27 @@ export class Checkpoint {
   }
 }
 
-/** Drops references to resources that are not in the list; a child whose parent is gone moves to its grandparent. */
-export function withoutDangling(resources: ResourceState[]): ResourceState[] {
+/**
+ * Drops references to resources that are not in the list; a child whose parent is gone moves to its grandparent.
+ * Like the real engine it drops properties that depend on nothing from propertyDependencies on the way.
+ */
+export function withoutDangling(resources: ResourceState[], before: ResourceState[]): ResourceState[] {
   const present = new Set<Urn>();
-  const parents = new Map<Urn, Urn | undefined>();
-  const originalParents = new Map(resources.map(state => [state.urn, state.parent]));
+  const parents = new Map(before.map(state => [state.urn, state.parent]));
   return resources.map(state => {
-    let parent = state.parent;
-    if (parent && !present.has(parent)) parent = parents.get(parent) ?? originalParents.get(parent);
-    parents.set(state.urn, parent);
+    const { parent: oldParent, dependencies, propertyDependencies, ...rest } = state;
+    let parent = oldParent;
+    while (parent && !present.has(parent)) parent = parents.get(parent);
     present.add(state.urn);
-    const broken = parent !== state.parent || [...dependenciesOf(state)].some(urn => !present.has(urn));
-    if (!broken) return state;
-    const { parent: _, ...rest } = state;
-    const kept: ResourceState = { ...rest, ...(parent ? { parent } : {}) };
-    if (state.dependencies) kept.dependencies = state.dependencies.filter(urn => present.has(urn));
-    if (state.propertyDependencies) {
-      kept.propertyDependencies = Object.fromEntries(
-        Object.entries(state.propertyDependencies).map(([key, urns]) => [
-          key,
-          urns.filter(urn => present.has(urn)),
-        ]),
-      );
-    }
-    return kept;
+    const known = (urns: Urn[]) => urns.filter(urn => present.has(urn));
+    const properties = Object.entries(propertyDependencies ?? {})
+      .map(([key, urns]) => [key, known(urns)] as const)
+      .filter(([, urns]) => urns.length > 0);
+    return withoutUndefined<ResourceState>({
+      ...rest,
+      parent,
+      dependencies: dependencies && known(dependencies),
+      propertyDependencies: properties.length > 0 ? Object.fromEntries(properties) : undefined,
+    });
   });
 }

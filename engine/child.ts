@@ -22,7 +22,7 @@ const watcherArgument = `--import=data:text/javascript,${encodeURIComponent(watc
 /** The setpriv binary, which makes the kernel kill a child when its parent dies even if the child's event loop hangs. */
 function findSetpriv(environment: NodeJS.ProcessEnv): string | undefined {
   if (process.platform !== "linux") return undefined;
-  for (const directory of (environment["PATH"] ?? "").split(delimiter)) {
+  for (const directory of (environment.PATH ?? "").split(delimiter)) {
     const path = join(directory, "setpriv");
     try {
       accessSync(path, constants.X_OK);

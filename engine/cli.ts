@@ -26,8 +26,8 @@ interface RunFlags extends CommonOptions {
 type Operation = "up" | "preview" | "refresh" | "destroy";
 
 /**
- * Runs `engine <command> …` and resolves to the exit code: 0, 1 for a failure, 7 when a preview proposes changes
- * that --expect-no-changes forbids, 8 when a second ^C stopped the run at once.
+ * Runs `engine <command> …` and resolves to the exit code: 0, 1 for a failure, 7 for changes that
+ * --expect-no-changes forbids, 8 when a second ^C stopped the run at once.
  */
 export async function runEngineCli(argv: string[]): Promise<number> {
   let exitCode: number = exitCodes.ok;

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, realpathSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { parseDocument } from "yaml";
 import type { Crypter } from "./secrets";
 import { writeFileDurably } from "./state";
@@ -68,7 +68,7 @@ export function readProject(directory: string): Project {
     name: yaml.name,
     directory: root,
     programDirectory: isDirectory ? main : dirname(main),
-    entryPoint: isDirectory ? "." : main,
+    entryPoint: isDirectory ? "." : basename(main),
     options: runtimeOptions(file, runtime.options ?? {}),
     defaults: projectDefaults(yaml.name, yaml.config ?? {}),
   };
@@ -85,7 +85,6 @@ function runtimeOptions(file: string, raw: Record<string, unknown>): RuntimeOpti
   for (const [key, value] of Object.entries(raw)) {
     if (!types[key])
       throw new Error(`reading ${file}: runtime option "${key}" is not supported by the embedded engine`);
-    // biome-ignore lint/suspicious/useValidTypeof: the expected type comes from the table above
     if (typeof value !== types[key])
       throw new Error(`reading ${file}: runtime option "${key}" must be a ${types[key]}`);
   }

@@ -60,13 +60,13 @@ export class DeploymentRun implements Registrar {
   /** Steps whose outputs the program may still register. */
   private readonly finished = new Map<Urn, Step>();
   private stackOutputs: { urn: Urn; outputs: Properties } | undefined;
-  private stackState: ResourceState | undefined;
   /** One planning after the other. */
   private planning: Promise<unknown> = Promise.resolve();
   private readonly running = new Set<Promise<void>>();
   private readonly waiting: (() => void)[] = [];
   private free: number;
   private stopped: "no" | "failed" | "cancelled" = "no";
+  private killed = false;
   private sawError = false;
   private readonly erroredUrns = new Set<Urn>();
   private readonly skipped = new Set<Urn>();
@@ -107,6 +107,7 @@ export class DeploymentRun implements Registrar {
 
   /** Ends the program and the provider at once, whatever they are doing. */
   async kill(): Promise<void> {
+    this.killed = true;
     this.stop("cancelled");
     this.program?.kill();
     this.monitor?.stop();
@@ -171,7 +172,6 @@ export class DeploymentRun implements Registrar {
   log(event: Extract<EngineEvent, { type: "log" }>): void {
     // The SDK sends a debug line or more for every resource.
     if (event.severity === "debug") return;
-    if (event.severity === "error") this.sawError = true;
     this.options.emit(event);
   }
 
@@ -364,12 +364,16 @@ export class DeploymentRun implements Registrar {
     } catch (thrown) {
       error = thrown as Error;
     }
+    // Of what was cut off nobody knows how far it got: it stays a pending operation.
+    if (this.killed) return false;
     const recorded = !error || error instanceof PartialFailure;
     if (fresh && step.op !== "replace" && recorded) {
       keepSecrets(fresh, message =>
         this.options.emit({ type: "log", severity: "warning", message, urn: step.urn }),
       );
       if (fresh.outputs) context.secretsIn(fresh.outputs);
+      // A half-done update keeps the old inputs, so that the next run sees what is still to be done.
+      if (error && step.op === "update" && step.old) fresh.inputs = { ...step.old.inputs };
     }
     try {
       await this.noteEnd(step, recorded);
@@ -377,12 +381,10 @@ export class DeploymentRun implements Registrar {
       error ??= thrown as Error;
     }
     if (!error) {
-      if (step.logical && fresh) {
-        this.finished.set(step.urn, step);
-        if (isStackUrn(step.urn)) this.stackState = fresh;
-      }
+      if (step.logical && fresh) this.finished.set(step.urn, step);
       const op = step.op === "refresh" ? (step.found?.op ?? "same") : step.op;
-      if ((step.logical || step.op === "refresh") && !internal)
+      const counts = step.logical || (step.op === "refresh" && this.options.refresh === "only");
+      if (counts && !internal)
         this.changes[op] = (this.changes[op] ?? 0) + 1;
     }
     this.options.emit({
@@ -516,7 +518,7 @@ export class DeploymentRun implements Registrar {
       .map(step => step.found?.state)
       .filter((state): state is ResourceState => state !== undefined);
     for (const state of found) keepSecrets(state, () => {});
-    const resources = withoutDangling(found);
+    const resources = withoutDangling(found, this.base.resources);
     this.base = makeBase(resources);
     this.planner = this.makePlanner();
     await this.checkpoint.rebase(resources);

@@ -96,7 +96,7 @@ export class Engine {
     this.environment = options.environment ?? process.env;
     const states =
       options.stateDirectory ??
-      this.environment["OSBACKUP_STATE_DIRECTORY"] ??
+      this.environment.OSBACKUP_STATE_DIRECTORY ??
       join(this.project.directory, ".osbackup", "state");
     const base = join(resolve(this.project.directory, states), this.project.name, options.stack);
     this.statePath = `${base}.json`;
@@ -221,7 +221,7 @@ export class Engine {
           : "no changes were expected but changes occurred",
       });
       outcome = "failed";
-      exitCode = dryRun ? exitCodes.changes : exitCodes.failed;
+      exitCode = exitCodes.changes;
     }
     return {
       result: outcome,

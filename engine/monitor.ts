@@ -2,7 +2,7 @@ import type { Server, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
 import type * as EngineProto from "@pulumi/pulumi/proto/engine_pb";
 import type * as ResourceProto from "@pulumi/pulumi/proto/resource_pb";
 import type { LogEvent, Severity } from "./events";
-import { type Properties, refuseUnsupported, type Value } from "./property";
+import { accept, type Properties, type Value } from "./property";
 import { channelOptions, type Protocol } from "./protocol";
 import { type CustomTimeouts, isDynamic } from "./state";
 import { STACK_TYPE, type Urn } from "./urn";
@@ -137,7 +137,7 @@ export async function startMonitor(
       }),
       registerResourceOutputs: unary(async (request: ResourceProto.RegisterResourceOutputsRequest) => {
         const outputs = (request.getOutputs()?.toJavaScript() ?? {}) as Properties;
-        refuseUnsupported(outputs as Value, `registering the outputs of ${request.getUrn()}`);
+        accept(outputs as Value, `registering the outputs of ${request.getUrn()}`);
         await registrar.registerOutputs(request.getUrn(), outputs);
         return empty();
       }),
@@ -203,7 +203,7 @@ function readGoal(protocol: Protocol, request: ResourceProto.RegisterResourceReq
   const what = `resource "${name}" [${type}]`;
   refuseOptions(request, what);
   const inputs = (request.getObject()?.toJavaScript() ?? {}) as Properties;
-  refuseUnsupported(inputs as Value, `registering ${what}`);
+  accept(inputs as Value, `registering ${what}`);
 
   const dependencies = request.getDependenciesList();
   const propertyDependencies: Record<string, Urn[]> = {};
@@ -264,7 +264,7 @@ function refuseOptions(request: ResourceProto.RegisterResourceRequest, what: str
   if (request.getTransformsList().length > 0) refuse("the option transforms");
   if (request.getPackageref()) refuse("its package");
   if (length("getReplaceWithList") > 0) refuse("the option replaceWith");
-  if (optional["hasReplacementTrigger"]?.call(request)) refuse("the option replacementTrigger");
+  if (optional.hasReplacementTrigger?.call(request)) refuse("the option replacementTrigger");
   if (length("getHidediffsList") > 0) refuse("the option hideDiffs");
   if (length("getEnvvarmappingsMap") > 0) refuse("the option envVarMappings");
   if (length("getStateMigrationsList") > 0) refuse("the option stateMigrations");

@@ -33,9 +33,9 @@ export function startProgram(options: {
     ),
     PULUMI_CONFIG_SECRET_KEYS: JSON.stringify(Object.keys(config).filter(key => config[key]?.secret)),
   };
-  delete environment["PULUMI_NODEJS_TYPESCRIPT"];
-  if (project.options.typescript !== false) environment["PULUMI_NODEJS_TYPESCRIPT"] = "true";
-  if (project.options.tsconfig) environment["PULUMI_NODEJS_TSCONFIG_PATH"] = project.options.tsconfig;
+  delete environment.PULUMI_NODEJS_TYPESCRIPT;
+  if (project.options.typescript !== false) environment.PULUMI_NODEJS_TYPESCRIPT = "true";
+  if (project.options.tsconfig) environment.PULUMI_NODEJS_TSCONFIG_PATH = project.options.tsconfig;
 
   const args = [
     ...(project.options.nodeargs ? splitArguments(project.options.nodeargs) : []),

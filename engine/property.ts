@@ -66,7 +66,7 @@ export function forProvider(properties: Properties): Properties {
     if (typeof value !== "object" || value === null) return value;
     if (Array.isArray(value)) return value.map(plain);
     if (isSecret(value)) return plain(value.value);
-    if (value[SIGNATURE] === RESOURCE) return plain(value["id"] || value["urn"] || "");
+    if (value[SIGNATURE] === RESOURCE) return plain(value.id || value.urn || "");
     return mapValues(value, plain);
   };
   return mapValues(properties, plain);
@@ -78,13 +78,19 @@ const mapValues = (object: Properties, change: (value: Value) => Value): Propert
   return result;
 };
 
-/** Throws when the value holds something this engine does not carry (assets, archives, output values). */
-export function refuseUnsupported(value: Value, where: string): void {
+/**
+ * Takes what came over the wire into use: throws when it holds something this engine does not carry (assets,
+ * archives, output values), and completes references to resources as they are kept in the state.
+ */
+export function accept(value: Value, where: string): void {
   if (typeof value !== "object" || value === null) return;
-  const signature = Array.isArray(value) ? undefined : value[SIGNATURE];
-  const kind = typeof signature === "string" ? refusedSignatures[signature] : undefined;
-  if (kind) throw new Error(`${where}: ${kind} are not supported by the embedded engine; use the pulumi CLI`);
-  for (const item of Object.values(value)) refuseUnsupported(item, where);
+  if (!Array.isArray(value) && typeof value[SIGNATURE] === "string") {
+    const kind = refusedSignatures[value[SIGNATURE]];
+    if (kind)
+      throw new Error(`${where}: ${kind} are not supported by the embedded engine; use the pulumi CLI`);
+    if (value[SIGNATURE] === RESOURCE) value.packageVersion ??= "";
+  }
+  for (const item of Object.values(value)) accept(item, where);
 }
 
 /** Whether two values are equal; secrets are equal when what they hide is, and only to secrets. */

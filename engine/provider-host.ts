@@ -1,7 +1,7 @@
 import type { ResourceProviderClient } from "@pulumi/pulumi/proto/provider_grpc_pb";
 import type * as Proto from "@pulumi/pulumi/proto/provider_pb";
 import { type Child, startNode } from "./child";
-import { annotateSecrets, forProvider, type Properties, refuseUnsupported, type Value } from "./property";
+import { accept, annotateSecrets, forProvider, type Properties, type Value } from "./property";
 import { channelOptions, type Protocol } from "./protocol";
 import { nameOf, typeOf, type Urn } from "./urn";
 
@@ -254,7 +254,7 @@ export class ProviderHost {
 
   private properties(struct: { toJavaScript(): object } | undefined, urn: Urn): Properties {
     const properties = (struct?.toJavaScript() ?? {}) as Properties;
-    refuseUnsupported(properties as Value, `reading what the provider of ${nameOf(urn)} returned`);
+    accept(properties as Value, `reading what the provider of ${nameOf(urn)} returned`);
     return properties;
   }
 

@@ -72,9 +72,9 @@ export class Crypter {
 
 /** The passphrase from PULUMI_CONFIG_PASSPHRASE or the file that PULUMI_CONFIG_PASSPHRASE_FILE names. */
 export function passphraseFrom(environment: NodeJS.ProcessEnv): string | undefined {
-  const passphrase = environment["PULUMI_CONFIG_PASSPHRASE"];
+  const passphrase = environment.PULUMI_CONFIG_PASSPHRASE;
   if (passphrase !== undefined) return passphrase;
-  const file = environment["PULUMI_CONFIG_PASSPHRASE_FILE"];
+  const file = environment.PULUMI_CONFIG_PASSPHRASE_FILE;
   if (!file) return undefined;
   try {
     return readFileSync(file, "utf8").trim();

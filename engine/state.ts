@@ -166,7 +166,7 @@ export class StateWriter {
     if (typeof value !== "object" || value === null) return value;
     if (Array.isArray(value)) return value.map(item => this.encrypted(urn, item));
     if (value[SIGNATURE] === SECRET) {
-      const clear = JSON.stringify(value["value"]);
+      const clear = JSON.stringify(value.value);
       const key = `${urn}\0${clear}`;
       let ciphertext = this.ciphertexts.get(key);
       if (ciphertext === undefined) {
@@ -219,10 +219,10 @@ export function readDeployment(
     if (typeof value !== "object" || value === null) return value;
     if (Array.isArray(value)) return value.map(item => decrypted(urn, item));
     if (value[SIGNATURE] === SECRET) {
-      if (typeof value["plaintext"] === "string") return makeSecret(JSON.parse(value["plaintext"]) as Value);
+      if (typeof value.plaintext === "string") return makeSecret(JSON.parse(value.plaintext) as Value);
       if (!crypter)
         throw new Error("reading the stack's state: it holds secrets but names no secrets provider");
-      const ciphertext = String(value["ciphertext"]);
+      const ciphertext = String(value.ciphertext);
       const clear = crypter.decrypt(ciphertext);
       remember(urn, clear, ciphertext);
       return { [SIGNATURE]: SECRET, value: JSON.parse(clear) as Value };

@@ -1,0 +1,5 @@
+import { runEngineCli } from "../../engine";
+
+runEngineCli(process.argv.slice(2)).then(code => {
+  process.exitCode = code;
+});

@@ -1,0 +1,3 @@
+import { edition } from "../file";
+
+export const number = edition;

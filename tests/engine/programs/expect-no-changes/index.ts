@@ -1,0 +1,3 @@
+import { by, File } from "../file";
+
+new File("a", { content: by("one", "two") });

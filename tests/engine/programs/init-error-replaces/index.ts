@@ -1,0 +1,3 @@
+import { by, File } from "../file";
+
+new File("a", { content: "a", partial: by("create", undefined) }, { replaceOnChanges: ["#initerror"] });
