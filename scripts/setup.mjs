@@ -9,8 +9,8 @@
 //
 // Exit code 1: a required program is missing, or Node is too old.
 import { spawnSync } from "node:child_process";
-import { accessSync, constants } from "node:fs";
-import { join } from "node:path";
+import { accessSync, constants, realpathSync } from "node:fs";
+import { basename, join } from "node:path";
 
 const oldestNode = [20, 19];
 
@@ -72,7 +72,8 @@ function find(program) {
     const path = join(folder, program);
     try {
       accessSync(path, constants.X_OK);
-      return path;
+      // busybox's versions of blkid, losetup and setpriv lack what is asked of them
+      if (basename(realpathSync(path)) !== "busybox") return path;
     } catch {
       // not in this folder
     }

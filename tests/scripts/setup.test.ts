@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -136,6 +145,15 @@ describe("scripts/setup.mjs", () => {
       ],
       errors: [],
     });
+  });
+
+  it("does not take busybox for the system's tools", () => {
+    programs(...required, ...optional.slice(1), "busybox");
+    symlinkSync("busybox", join(bin, "blkid"));
+    assert.equal(
+      setup("--check").lines[0],
+      "setup: missing, not required: blkid (tells what a volume holds)",
+    );
   });
 
   it("names packages as the system's own package manager does", () => {

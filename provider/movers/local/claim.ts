@@ -1,5 +1,7 @@
 import {
+  accessSync,
   chmodSync,
+  constants,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -80,7 +82,7 @@ export async function claimMountPath(path: string): Promise<{ claim: Claim; clea
   }
   const owner = identify(process.pid);
   if (!owner) throw new VolumeError("unsupported", `using the mount path ${path}: /proc is not mounted`);
-  mkdirSync(dirname(resolve(path)), { recursive: true, mode: 0o700 });
+  makeParent(resolve(path));
   const mountPath = canonical(resolve(path));
 
   // no await between reading the owner and writing ours: two runs must not both find it free
@@ -115,6 +117,21 @@ export async function claimMountPath(path: string): Promise<{ claim: Claim; clea
   } catch (error) {
     heldHere.delete(mountPath);
     throw error;
+  }
+}
+
+function makeParent(path: string): void {
+  const parent = dirname(path);
+  try {
+    mkdirSync(parent, { recursive: true, mode: 0o700 });
+    accessSync(parent, constants.W_OK);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new VolumeError(
+      "failed",
+      `using the mount path ${path}: ${code} at ${parent}: give a path where this user may write`,
+      { cause },
+    );
   }
 }
 

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { accessSync, constants, statSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { accessSync, constants, realpathSync, statSync } from "node:fs";
+import { basename, delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { VolumeError } from "./errors";
 
@@ -31,13 +31,14 @@ const searchPath = (): string[] => [
   ...new Set([...(process.env.PATH ?? "").split(delimiter).filter(Boolean), ...systemFolders]),
 ];
 
-/** The full path of a program, looked for in PATH and then in the system's sbin and bin folders. */
+/** The full path of a program, looked for in PATH and then in the system's sbin and bin folders; not busybox's. */
 export function findTool(name: string): string | undefined {
   for (const folder of searchPath()) {
     const path = join(folder, name);
     try {
       accessSync(path, constants.X_OK);
-      if (statSync(path).isFile()) return path;
+      // busybox's versions lack what is asked of them here (blkid --probe, losetup --sizelimit, setpriv --pdeathsig)
+      if (statSync(path).isFile() && basename(realpathSync(path)) !== "busybox") return path;
     } catch {
       // not in this folder
     }

@@ -30,7 +30,7 @@ export async function serveMount(
   options: CommandOptions,
 ): Promise<void> {
   const { tool, args, patienceSeconds } = program;
-  const trace: Extract<Trace, { kind: "daemon" }> = { kind: "daemon", tool, patienceSeconds: 0 };
+  const trace: Extract<Trace, { kind: "daemon" }> = { kind: "daemon", tool };
   context.claim.add(trace);
   context.claim.add({ kind: "mount", path });
   const daemon = await startDaemon(tool, args, { ...options, signal: context.signal });
@@ -47,7 +47,7 @@ export async function serveMount(
     // its last words may still be on the way
     await waitUntil(() => daemon.said() !== "", 0.2);
     const said = daemon.said();
-    const how = daemon.exited() ? "ended at once" : "mounted nothing within 60 s";
+    const how = daemon.exited() ? "ended" : "mounted nothing within 60 s: is the storage reachable?";
     throw new VolumeError("failed", `${options.doing}: ${tool} ${how}${said ? `: ${said}` : ""}`);
   }
   // only now it has something to write when it ends

@@ -9,6 +9,8 @@ export interface LoopDevice {
   /** The file behind it, as the kernel names it. */
   file: string;
   offset: number;
+  /** The kernel's count of attachments (diskseq, Linux 5.15): tells this use of the device from a later one. */
+  sequence?: string;
   /** It goes by itself when its last user ends. */
   goesByItself: boolean;
 }
@@ -25,13 +27,14 @@ export function loopDevices(): LoopDevice[] {
 }
 
 function loopDevice(device: string): LoopDevice | undefined {
-  const read = (attribute: string) =>
-    readFileSync(join("/sys/block", device.slice("/dev/".length), "loop", attribute), "utf8").trim();
+  const folder = join("/sys/block", device.slice("/dev/".length));
+  const read = (attribute: string) => readFileSync(join(folder, "loop", attribute), "utf8").trim();
   try {
     return {
       device,
       file: read("backing_file").replace(/ \(deleted\)$/, ""),
       offset: Number(read("offset")),
+      ...(existsSync(join(folder, "diskseq")) ? { sequence: read("../diskseq") } : {}),
       goesByItself: read("autoclear") === "1",
     };
   } catch {
@@ -47,7 +50,7 @@ export async function attachLoop(
   file: string,
   part: { offset: number; sizeBytes?: number | undefined },
   signal?: AbortSignal,
-): Promise<string> {
+): Promise<{ device: string; sequence?: string }> {
   const args = ["--find", "--show"];
   if (part.offset) args.push("--offset", String(part.offset));
   if (part.sizeBytes) args.push("--sizelimit", String(part.sizeBytes));
@@ -55,21 +58,37 @@ export async function attachLoop(
     doing: `attaching a loop device to ${file}`,
     signal,
   });
-  return stdout.trim();
+  const device = stdout.trim();
+  const { sequence } = loopDevice(device) ?? {};
+  return { device, ...(sequence ? { sequence } : {}) };
 }
 
+/** A loop device on a part of a file, and, once it is attached, which one. */
+export interface LoopTrace {
+  file: string;
+  offset: number;
+  device?: string;
+  sequence?: string;
+}
+
+/** By its file, or by its number where the file's own mount has gone and the kernel shows no path any more. */
+const isLoopOf = (trace: LoopTrace, loop: LoopDevice): boolean =>
+  (loop.file === real(trace.file) && loop.offset === trace.offset) ||
+  (loop.device === trace.device &&
+    loop.sequence === trace.sequence &&
+    (loop.sequence !== undefined || loop.file === "/"));
+
 /**
- * Detaches the loop devices on this part of the file and waits until they are gone; with `lazy` those in use go when
+ * Detaches the loop devices of a trace and waits until they are gone; with `lazy` those in use go when
  * their last user ends. Returns their names.
  */
 export async function detachLoops(
-  file: string,
-  offset: number,
+  trace: LoopTrace,
   options: { patienceSeconds: number; lazy: boolean },
 ): Promise<string[]> {
   const { patienceSeconds, lazy } = options;
-  const path = real(file);
-  const ours = () => loopDevices().filter(loop => loop.file === path && loop.offset === offset);
+  const { file } = trace;
+  const ours = () => loopDevices().filter(loop => isLoopOf(trace, loop));
   const found = ours();
   for (const loop of found) {
     if (loop.goesByItself) continue;

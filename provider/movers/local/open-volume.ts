@@ -142,7 +142,8 @@ async function presentOrBlock(
   try {
     return await present(device.path, part, context);
   } catch (error) {
-    const mayFallBack = (request.content ?? "auto") === "auto" && request.access === "read";
+    const { content = "auto", access, partition } = request;
+    const mayFallBack = content === "auto" && access === "read" && partition === undefined;
     if (!(error instanceof VolumeError && error.kind === "unsupported" && mayFallBack)) throw error;
     context.log(`${device.path} is read as a block device: ${error.message}`);
     await context.claim.undo({ keep: attached });
@@ -185,6 +186,7 @@ async function opened(
     if (claim.traces.length <= attached) await attempt(() => claim.undo());
     claim.release();
     if (claim.traces.length === 0) state = "closed";
+    for (const also of failures.slice(1)) request.log?.(messageOf(also));
     if (failures.length > 0) throw failures[0];
   }
 

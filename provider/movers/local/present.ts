@@ -7,6 +7,7 @@ import { isExt, type Part } from "./file-system";
 import { serveMount, whyNoFuse } from "./fuse";
 import { attachLoop } from "./loop";
 import { mayMount } from "./mounts";
+import type { Trace } from "./traces";
 
 /** A volume's files at the mount path. */
 export interface Presented {
@@ -79,9 +80,13 @@ const kernelMount = (device: string, part: Part, context: AttachContext): Way =>
     const wholeBlockDevice = part.offset === 0 && statSync(device).isBlockDevice();
     let source = device;
     if (!wholeBlockDevice) {
-      claim.add({ kind: "loop", file: device, offset: part.offset });
+      const trace: Extract<Trace, { kind: "loop" }> = { kind: "loop", file: device, offset: part.offset };
+      claim.add(trace);
       try {
-        source = await attachLoop(device, part, signal);
+        const loop = await attachLoop(device, part, signal);
+        Object.assign(trace, loop);
+        claim.save();
+        source = loop.device;
       } catch (error) {
         if (signal?.aborted) throw error;
         throw new NotHere(messageOf(error));

@@ -44,20 +44,20 @@ export function isAlive(process: ProcessIdentity): boolean {
 }
 
 /**
- * Ends a process: waits `patienceSeconds` for it to go by itself, then SIGTERM, after 30 s SIGKILL. Returns whether
- * it was running.
+ * Ends a process: waits `patienceSeconds` for it to go by itself, then SIGTERM, after `killAfterSeconds` SIGKILL.
+ * Returns whether it was running.
  */
 export async function endProcess(
   identity: ProcessIdentity,
   tool: string,
-  patienceSeconds: number,
+  { patienceSeconds, killAfterSeconds }: { patienceSeconds: number; killAfterSeconds: number },
 ): Promise<boolean> {
   if (!isAlive(identity)) return false;
   const gone = (seconds: number) => waitUntil(() => !isAlive(identity), seconds);
   if (await gone(patienceSeconds)) return true;
-  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
-    if (isAlive(identity)) process.kill(identity.pid, signal);
-    if (await gone(30)) return true;
-  }
+  if (isAlive(identity)) process.kill(identity.pid, "SIGTERM");
+  if (await gone(killAfterSeconds)) return true;
+  if (isAlive(identity)) process.kill(identity.pid, "SIGKILL");
+  if (await gone(10)) return true;
   throw new VolumeError("failed", `ending ${tool} (process ${identity.pid}): still running after SIGKILL`);
 }

@@ -79,7 +79,8 @@ function configuration(image: RbdImage, context: AttachContext): string {
 }
 
 export function minimalConfiguration(image: RbdImage, keyring?: string): string {
-  const lines = ["[global]", `mon_host = ${image.monitors.join(",")}`];
+  // the default of 300 s is too long to wait for a user or a monitor that does not exist
+  const lines = ["[global]", `mon_host = ${image.monitors.join(",")}`, "client_mount_timeout = 30"];
   if (!image.authenticated) {
     lines.push("auth_cluster_required = none", "auth_service_required = none", "auth_client_required = none");
   }
@@ -115,16 +116,19 @@ export async function attachRbd(connection: Connection, context: AttachContext):
   const spec = rbdSpec(connection);
   const conf = configuration(image, context);
   const doing = `attaching the volume ${spec} by rbd`;
-  const ways: { how: string; unable: () => string | undefined; open: () => Promise<string> }[] = [
+  const ways: {
+    how: string;
+    unable: () => string | undefined | Promise<string | undefined>;
+    open: () => Promise<string>;
+  }[] = [
     {
       how: "rbd map",
       unable: () => {
         if (!findTool("rbd")) return `rbd is not installed (${remedyFor("rbd")})`;
         if (!mayMount()) return "mapping needs root";
-        return undefined;
+        return kernelHasRbd();
       },
       open: async () => {
-        if (!existsSync("/sys/bus/rbd")) await loadKernelModule(doing);
         context.claim.add({ kind: "rbd", spec });
         const { stdout } = await run("rbd", mapArguments(image, spec, conf), {
           doing,
@@ -163,7 +167,7 @@ export async function attachRbd(connection: Connection, context: AttachContext):
   ];
   const reasons: string[] = [];
   for (const way of ways) {
-    const reason = way.unable();
+    const reason = await way.unable();
     if (reason) {
       reasons.push(`${way.how}: ${reason}`);
       continue;
@@ -181,12 +185,9 @@ export async function attachRbd(connection: Connection, context: AttachContext):
   throw new VolumeError("unsupported", `${doing}: no way works here: ${reasons.join("; ")}`);
 }
 
-async function loadKernelModule(doing: string): Promise<void> {
-  const kernelHasNone = new VolumeError("unsupported", `${doing}: this kernel has no rbd`);
-  if (!findTool("modprobe")) throw kernelHasNone;
-  try {
-    await run("modprobe", ["rbd"], { doing });
-  } catch {
-    throw kernelHasNone;
+async function kernelHasRbd(): Promise<string | undefined> {
+  if (!existsSync("/sys/bus/rbd") && findTool("modprobe")) {
+    await run("modprobe", ["--quiet", "rbd"], { doing: "loading the kernel's rbd", accept: [0, 1] });
   }
+  return existsSync("/sys/bus/rbd") ? undefined : "this kernel has no rbd";
 }

@@ -11,7 +11,7 @@ import {
 import { basename, join } from "node:path";
 import { run, waitUntil } from "./commands";
 import { VolumeError } from "./errors";
-import { detachLoops, loopDevices } from "./loop";
+import { detachLoops, type LoopTrace, loopDevices } from "./loop";
 import { mountAt, unmount } from "./mounts";
 import { endProcess, type ProcessIdentity } from "./processes";
 
@@ -19,12 +19,14 @@ import { endProcess, type ProcessIdentity } from "./processes";
 export type Trace =
   /** A mount of the kernel or of FUSE at exactly this path. */
   | { kind: "mount"; path: string }
-  /** A loop device on this part of a file. */
-  | { kind: "loop"; file: string; offset: number }
+  | ({ kind: "loop" } & LoopTrace)
   /** A loop device of which only the name is known. */
   | { kind: "loopDevice"; device: string }
-  /** A process that serves a mount. `patienceSeconds`: how long it may take to end by itself once unmounted. */
-  | { kind: "daemon"; tool: string; process?: ProcessIdentity; patienceSeconds: number }
+  /**
+   * A process that serves a mount. `patienceSeconds`: how long it may take to end by itself once unmounted; absent
+   * until it has mounted.
+   */
+  | { kind: "daemon"; tool: string; process?: ProcessIdentity; patienceSeconds?: number }
   /** Files copied out of a volume, or to be copied into one, in this folder; the folder itself stays. */
   | { kind: "copy"; path: string }
   /** A private temporary folder. */
@@ -52,16 +54,20 @@ export async function undo(trace: Trace, options: { lazy: boolean }): Promise<st
         ? `unmounted ${trace.path}`
         : undefined;
     case "loop": {
-      const devices = await detachLoops(trace.file, trace.offset, { patienceSeconds, lazy: options.lazy });
+      const devices = await detachLoops(trace, { patienceSeconds, lazy: options.lazy });
       return devices.length > 0 ? `detached ${devices.join(", ")} from ${trace.file}` : undefined;
     }
     case "loopDevice": {
       const loop = loopDevices().find(({ device }) => device === trace.device);
-      return loop && undo({ kind: "loop", file: loop.file, offset: loop.offset }, options);
+      return loop && undo({ kind: "loop", ...loop }, options);
     }
     case "daemon":
       if (!trace.process) return undefined;
-      return (await endProcess(trace.process, trace.tool, trace.patienceSeconds))
+      return (await endProcess(trace.process, trace.tool, {
+        patienceSeconds: trace.patienceSeconds ?? 0,
+        // without a mount it has nothing to write, and may be deaf while it connects
+        killAfterSeconds: trace.patienceSeconds === undefined ? 1 : 30,
+      }))
         ? `ended ${trace.tool} (process ${trace.process.pid})`
         : undefined;
     case "copy":

@@ -67,7 +67,7 @@ describe("openVolume and cleanUp as another user", () => {
     ["debugfs copy", 32],
   ] as const) {
     it(`work by ${way}${reason ? ` (skipped: ${reason})` : ""}`, function () {
-      this.timeout(60_000);
+      this.timeout(120_000);
       if (reason) this.skip();
       const { passes, failures } = testsAsNobody(way);
       assert.deepEqual(

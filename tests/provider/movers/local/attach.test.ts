@@ -3,8 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Connection, cleanUp, openVolume, VolumeError } from "../../../../provider/movers/local";
 import { leftoversOf, nfsFile } from "../../../../provider/movers/local/attach";
-import { whyNoFuse } from "../../../../provider/movers/local/fuse";
-import { cleanLab, expectedWay, ext4Image, has, leftovers, sh, temporaryFolder } from "./lab";
+import { cleanLab, expectedWay, ext4Image, leftovers, qcow2Unavailable, sh, temporaryFolder } from "./lab";
 
 /** As Cinder's NFS driver answered it (API 3.66). */
 const nfs = (base: string, more: Record<string, unknown> = {}): Connection => ({
@@ -69,8 +68,7 @@ describe("attach", () => {
     );
   });
 
-  const noQcow2 =
-    has("qemu-img") && has("qemu-storage-daemon") ? whyNoFuse() : "needs qemu-img and qemu-storage-daemon";
+  const noQcow2 = qcow2Unavailable();
 
   it(`reads an nfs volume in qcow2${noQcow2 ? ` (skipped: ${noQcow2})` : ""}`, async function () {
     if (noQcow2) this.skip();

@@ -12,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
+import { whyNoFuse } from "../../../../provider/movers/local/fuse";
 import { loopDevices } from "../../../../provider/movers/local/loop";
 import { mayMount, mountAt, mounts } from "../../../../provider/movers/local/mounts";
 import type { OpenVolume } from "../../../../provider/movers/local/open-volume";
@@ -43,6 +44,10 @@ export const sh = (program: string, ...args: string[]): string =>
 
 export const has = (program: string): boolean =>
   path.split(":").some(folder => existsSync(join(folder, program)));
+
+/** Why images in qcow2 cannot be read here, or undefined. */
+export const qcow2Unavailable = (): string | undefined =>
+  has("qemu-img") && has("qemu-storage-daemon") ? whyNoFuse() : "needs qemu-img and qemu-storage-daemon";
 
 const folders: string[] = [];
 const children: ChildProcess[] = [];

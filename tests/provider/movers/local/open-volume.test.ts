@@ -293,6 +293,9 @@ describe(`openVolume by ${expectedWay}`, () => {
     await refused(/it is not empty \(mine\)/);
     sh("rm", join(mountPath, "mine"));
 
+    await assert.rejects(open({ mountPath: join(image, "mnt") }), {
+      message: `using the mount path ${image}/mnt: EEXIST at ${image}: give a path where this user may write`,
+    });
     await assert.rejects(open({ mountPath: "mnt" }), /using the mount path mnt: it must be absolute/);
     if (isRoot) {
       chownSync(mountPath, 65534, 65534);

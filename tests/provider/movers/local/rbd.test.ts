@@ -67,12 +67,16 @@ describe("rbd", () => {
 
   it("writes a configuration of monitors and keyring", () => {
     const image = parseRbd({ ...recorded, hosts: ["10.0.0.1", "10.0.0.2"], ports: ["6789", "6789"] });
-    assert.equal(minimalConfiguration(image), "[global]\nmon_host = 10.0.0.1:6789,10.0.0.2:6789\n");
+    assert.equal(
+      minimalConfiguration(image),
+      "[global]\nmon_host = 10.0.0.1:6789,10.0.0.2:6789\nclient_mount_timeout = 30\n",
+    );
     assert.equal(
       minimalConfiguration({ ...image, authenticated: false, user: "cinder" }, "/tmp/x/keyring"),
       [
         "[global]",
         "mon_host = 10.0.0.1:6789,10.0.0.2:6789",
+        "client_mount_timeout = 30",
         "auth_cluster_required = none",
         "auth_service_required = none",
         "auth_client_required = none",
