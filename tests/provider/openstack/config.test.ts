@@ -171,6 +171,8 @@ describe("resolveCloud", () => {
 
   it("ignores what openrc exports as an empty string", () => {
     assert.equal(resolve({}, { ...OPENRC, OS_REGION_NAME: "", OS_USER_DOMAIN_ID: "" }).region, undefined);
+    clouds('clouds: { a: { auth: { auth_url: "https://a.example.com", user_id: u, password: pw } } }');
+    assert.equal(resolve({}, { OS_AUTH_URL: "", OS_USERNAME: "" }).cloudName, "a");
   });
 
   it("reads the proxies of the environment", () => {
