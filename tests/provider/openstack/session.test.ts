@@ -384,12 +384,15 @@ describe("Session", () => {
       assert.ok(clock.call(performance) - start >= 990);
     });
 
-    it("stops waiting when the call is aborted", async () => {
-      server.on("GET", snapshotPath(), { status: 429, headers: { "Retry-After": "30" } });
-      const abort = new AbortController();
-      const pending = rejection(snapshots.get(session, ID, { signal: abort.signal }));
-      setTimeout(() => abort.abort(new Error("enough")), 50);
-      assert.deepEqual(await pending, new Error("enough"));
+    it("stops waiting when the call is aborted, for Retry-After or by itself", async () => {
+      const patient = cloud.session({ retryDelaySeconds: 30 });
+      for (const headers of [{ "Retry-After": "30" }, {}]) {
+        server.on("GET", snapshotPath(), { status: 429, headers });
+        const abort = new AbortController();
+        const pending = rejection(snapshots.get(patient, ID, { signal: abort.signal }));
+        setTimeout(() => abort.abort(new Error("enough")), 50);
+        assert.deepEqual(await pending, new Error("enough"));
+      }
     });
 
     it("never happens after 400, 403, 404, 409, 500", async () => {
@@ -424,6 +427,16 @@ describe("Session", () => {
       server.on("GET", `${cloud.cinder}/moved`, server.recorded("cinder-104-snapshot-show-mv3.71"));
       assert.equal((await snapshots.get(session, ID)).name, "snap-1");
       assert.equal(server.seen("GET", "/moved")[0]?.headers["x-auth-token"], "token-1-gAAAAABsecret");
+    });
+
+    it("of a POST are refused, also to the same host", async () => {
+      server.on("POST", `${cloud.cinder}/snapshots`, {
+        status: 307,
+        headers: { Location: `${server.url}/moved` },
+      });
+      const error = await apiError(snapshots.create(session, { volumeId: "v", name: "n", metadata: {} }));
+      assert.equal(error.status, 307);
+      assert.deepEqual(server.seen("POST", "/moved"), []);
     });
 
     it("to another host are refused and carry nothing there", async () => {
@@ -624,12 +637,18 @@ describe("Session", () => {
     });
   });
 
-  it("has no more requests under way than its limit", async () => {
+  it("has as many requests under way as its limit allows, and no more", async () => {
+    let release = () => {};
+    const full = new Promise<void>(resolve => {
+      release = resolve;
+    });
     let underWay = 0;
     let most = 0;
     server.on("GET", `${cloud.cinder}/snapshots/${ID}`, async () => {
       most = Math.max(most, ++underWay);
-      await new Promise(resolve => setTimeout(resolve, 5));
+      // Time for a seventeenth to come, if there were one.
+      if (underWay === 16) setTimeout(release, 30);
+      await full;
       underWay--;
       return server.recorded("cinder-104-snapshot-show-mv3.71");
     });
