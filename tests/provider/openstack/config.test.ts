@@ -81,6 +81,10 @@ describe("resolveCloud", () => {
       ["backup-user", "backup-password", "North"],
     );
     assert.equal(resolve({ config, region: "South" }).region, "South");
+    const byId = resolve({
+      config: { ...config, "openstack:tenantId": "tid", "openstackbackup:tenantName": "t" },
+    });
+    assert.deepEqual(byId.scope, { kind: "project", name: "t", domainName: "Corp" });
   });
 
   it("prefers the cloud option to the config's, that to OS_CLOUD", () => {
