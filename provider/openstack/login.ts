@@ -72,6 +72,7 @@ export class Login {
   }
 
   async #livingFor(minimumMs: number, signal: AbortSignal | undefined): Promise<Token> {
+    signal?.throwIfAborted();
     const now = performance.now();
     const token = this.#current;
     // A new token is the best there is, even if Keystone's lifetimes are shorter than what is asked for.
@@ -97,7 +98,6 @@ function lifetime(token: Token): number {
 /** The login is shared, so one caller's abort ends only that caller's wait. */
 async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
-  signal.throwIfAborted();
   let onAbort = () => {};
   const aborted = new Promise<never>((_, reject) => {
     onAbort = () => reject(signal.reason);

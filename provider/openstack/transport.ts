@@ -39,6 +39,18 @@ export class NoAnswer extends Error {
 const MAXIMUM_ANSWER_BYTES = 256 * 1024 * 1024;
 const MAXIMUM_REDIRECTS = 5;
 
+const http = axios.create({
+  responseType: "text",
+  transformRequest: data => data,
+  transformResponse: data => data,
+  // Version documents answer 300; every status is judged in one place, the session.
+  validateStatus: () => true,
+  maxRedirects: 0,
+  maxContentLength: MAXIMUM_ANSWER_BYTES,
+  maxBodyLength: MAXIMUM_ANSWER_BYTES,
+  headers: { "User-Agent": "pulumi-openstack-backup" },
+});
+
 /** Sends HTTP requests of one cloud: its certificates, proxies, connections kept alive, so many at once. */
 export class Transport {
   /** HTTP requests sent so far. */
@@ -88,20 +100,12 @@ export class Transport {
     request.signal?.addEventListener("abort", onAbort, { once: true });
     this.sent++;
     try {
-      const response = await axios.request<string>({
+      const response = await http.request<string>({
         ...this.#route(url, request.method),
         method: request.method,
         url: url.href,
         headers: request.headers,
         ...(request.body !== undefined && { data: JSON.stringify(request.body) }),
-        responseType: "text",
-        transformRequest: data => data,
-        transformResponse: data => data,
-        // Version documents answer 300; every status is judged in one place, the session.
-        validateStatus: () => true,
-        maxRedirects: 0,
-        maxContentLength: MAXIMUM_ANSWER_BYTES,
-        maxBodyLength: MAXIMUM_ANSWER_BYTES,
         signal: abort.signal,
       });
       return { status: response.status, headers: lowerCase(response.headers), text: response.data ?? "" };

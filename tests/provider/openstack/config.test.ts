@@ -81,6 +81,10 @@ describe("resolveCloud", () => {
       ["backup-user", "backup-password", "North"],
     );
     assert.equal(resolve({ config, region: "South" }).region, "South");
+    const byId = resolve({
+      config: { ...config, "openstack:tenantId": "tid", "openstackbackup:tenantName": "t" },
+    });
+    assert.deepEqual(byId.scope, { kind: "project", name: "t", domainName: "Corp" });
   });
 
   it("prefers the cloud option to the config's, that to OS_CLOUD", () => {
@@ -171,6 +175,8 @@ describe("resolveCloud", () => {
 
   it("ignores what openrc exports as an empty string", () => {
     assert.equal(resolve({}, { ...OPENRC, OS_REGION_NAME: "", OS_USER_DOMAIN_ID: "" }).region, undefined);
+    clouds('clouds: { a: { auth: { auth_url: "https://a.example.com", user_id: u, password: pw } } }');
+    assert.equal(resolve({}, { OS_AUTH_URL: "", OS_USERNAME: "" }).cloudName, "a");
   });
 
   it("reads the proxies of the environment", () => {

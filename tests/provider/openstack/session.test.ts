@@ -131,11 +131,14 @@ describe("Session", () => {
 
     it("happens once for 50 calls whose token is refused together", async () => {
       await session.projectId();
-      server.on("GET", `${cloud.cinder}/snapshots/${ID}`, ({ headers }) =>
-        headers["x-auth-token"] === "token-1-gAAAAABsecret"
-          ? server.recorded("cinder-005-revoked-token")
-          : server.recorded("cinder-104-snapshot-show-mv3.71"),
-      );
+      let refused = 0;
+      server.on("GET", `${cloud.cinder}/snapshots/${ID}`, async ({ headers }) => {
+        if (headers["x-auth-token"] !== "token-1-gAAAAABsecret")
+          return server.recorded("cinder-104-snapshot-show-mv3.71");
+        // Most are refused only after the first has logged in again.
+        if (++refused > 3) await new Promise(resolve => setTimeout(resolve, 30));
+        return server.recorded("cinder-005-revoked-token");
+      });
       await Promise.all(Array.from({ length: 50 }, () => snapshots.get(session, ID)));
       assert.equal(logins(), 2);
     });
@@ -265,6 +268,7 @@ describe("Session", () => {
       const { headers } = server.seen("GET", ID)[0] ?? assert.fail();
       assert.equal(headers["openstack-api-version"], "volume 3.71");
       assert.equal(headers["x-openstack-request-id"], RUN_REQUEST_ID);
+      assert.equal(headers["user-agent"], "pulumi-openstack-backup");
       assert.equal(headers["x-auth-token"], "token-1-gAAAAABsecret");
       assert.match(RUN_REQUEST_ID, /^req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
       assert.ok(
@@ -380,12 +384,15 @@ describe("Session", () => {
       assert.ok(clock.call(performance) - start >= 990);
     });
 
-    it("stops waiting when the call is aborted", async () => {
-      server.on("GET", snapshotPath(), { status: 429, headers: { "Retry-After": "30" } });
-      const abort = new AbortController();
-      const pending = rejection(snapshots.get(session, ID, { signal: abort.signal }));
-      setTimeout(() => abort.abort(new Error("enough")), 50);
-      assert.deepEqual(await pending, new Error("enough"));
+    it("stops waiting when the call is aborted, for Retry-After or by itself", async () => {
+      const patient = cloud.session({ retryDelaySeconds: 30 });
+      for (const headers of [{ "Retry-After": "30" }, {}]) {
+        server.on("GET", snapshotPath(), { status: 429, headers });
+        const abort = new AbortController();
+        const pending = rejection(snapshots.get(patient, ID, { signal: abort.signal }));
+        setTimeout(() => abort.abort(new Error("enough")), 50);
+        assert.deepEqual(await pending, new Error("enough"));
+      }
     });
 
     it("never happens after 400, 403, 404, 409, 500", async () => {
@@ -420,6 +427,16 @@ describe("Session", () => {
       server.on("GET", `${cloud.cinder}/moved`, server.recorded("cinder-104-snapshot-show-mv3.71"));
       assert.equal((await snapshots.get(session, ID)).name, "snap-1");
       assert.equal(server.seen("GET", "/moved")[0]?.headers["x-auth-token"], "token-1-gAAAAABsecret");
+    });
+
+    it("of a POST are refused, also to the same host", async () => {
+      server.on("POST", `${cloud.cinder}/snapshots`, {
+        status: 307,
+        headers: { Location: `${server.url}/moved` },
+      });
+      const error = await apiError(snapshots.create(session, { volumeId: "v", name: "n", metadata: {} }));
+      assert.equal(error.status, 307);
+      assert.deepEqual(server.seen("POST", "/moved"), []);
     });
 
     it("to another host are refused and carry nothing there", async () => {
@@ -620,12 +637,18 @@ describe("Session", () => {
     });
   });
 
-  it("has no more requests under way than its limit", async () => {
+  it("has as many requests under way as its limit allows, and no more", async () => {
+    let release = () => {};
+    const full = new Promise<void>(resolve => {
+      release = resolve;
+    });
     let underWay = 0;
     let most = 0;
     server.on("GET", `${cloud.cinder}/snapshots/${ID}`, async () => {
       most = Math.max(most, ++underWay);
-      await new Promise(resolve => setTimeout(resolve, 5));
+      // Time for a seventeenth to come, if there were one.
+      if (underWay === 16) setTimeout(release, 30);
+      await full;
       underWay--;
       return server.recorded("cinder-104-snapshot-show-mv3.71");
     });
