@@ -39,6 +39,8 @@ export interface Finished {
   pid: number;
 }
 
+const clearLine = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*[A-Za-z]`, "g");
+
 /** From SIGINT to SIGKILL; restic removes its lock in that time. Tests shorten it. */
 export const grace = { seconds: 30 };
 
@@ -108,7 +110,9 @@ async function follow(
   drained?.catch(cancel);
   if (command.onLine) splitLines(out, command.onLine);
   else if (!command.drain) out.on("data", (chunk: Buffer) => stdout.push(chunk));
-  splitLines(err, line => {
+  splitLines(err, raw => {
+    // restic clears the terminal's line even where there is none
+    const line = raw.replace(clearLine, "");
     command.onErrorLine?.(line);
     if (stderr.length >= mostErrorLines.first + mostErrorLines.last) stderr.splice(mostErrorLines.first, 1);
     stderr.push(line.length > 20_000 && !line.startsWith("{") ? line.slice(0, 20_000) : line);

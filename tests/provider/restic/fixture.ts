@@ -108,6 +108,14 @@ export async function holdLock(path: string, wrapper: string[] = []): Promise<Ch
   return child;
 }
 
+/** A restic that holds the exclusive lock: a check that reads slowly. The repository must have some data. */
+export async function holdExclusiveLock(path: string): Promise<ChildProcess> {
+  const words = ["--no-cache", "--limit-download=1", "-r", path, "check", "--read-data"];
+  const child = start("restic", words, resticEnvironment());
+  await until(async () => (await readdir(join(path, "locks"))).length > 0, "the exclusive lock");
+  return child;
+}
+
 /** Kills without a chance to clean up, and waits until the process is reaped. */
 export async function killHard(child: ChildProcess): Promise<void> {
   const gone = new Promise(done => child.once("close", done));
