@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, symlink, writeFile } from "node:fs/promises";
+import { access, chmod, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { findBinary, parentDeathWrapper, run } from "../../../provider/restic/run.js";
 import {
@@ -126,6 +126,41 @@ describe("run", () => {
       await until(() => !isAlive(pid), "the end of restic");
       assert.deepEqual(await locksOf(path), []);
       assert.deepEqual(await repository.snapshots(), []);
+    });
+});
+
+describe("run with a stream", () => {
+  after(tidyUp);
+
+  for (const [name, path] of [
+    ["setpriv", process.env.PATH ?? ""],
+    ["a watching shell", ""],
+  ] as const)
+    it(`does not show its own death as the end of the stream, however slow the other is to end: by ${name}`, async function () {
+      this.timeout(30_000);
+      const mark = join(await temporaryDirectory(), "end-of-stream");
+      const slow = await program(`trap '' INT; cat > /dev/null; echo > ${mark}; sleep 60`);
+      const bin = await temporaryDirectory();
+      for (const tool of ["true", "sleep", "cat"]) await symlink(await findBinary(tool), join(bin, tool));
+      const parent = script(
+        `const { run, grace } = require(provider + "/run.ts");
+        grace.seconds = 2;
+        run({
+          binary: ${JSON.stringify(slow)}, arguments: [], environment: { PATH: process.env.PATH },
+          feed: sink => sink.write("data"), onStarted: pid => console.log(pid),
+        });
+        setTimeout(() => {}, 60000);`,
+        { PATH: path || bin },
+      );
+      let pid = 0;
+      parent.stdout?.on("data", chunk => {
+        pid = Number(chunk);
+      });
+      await until(() => pid > 0, "the start");
+      await new Promise(done => setTimeout(done, 300));
+      await killHard(parent);
+      await until(() => !isAlive(pid), "its end");
+      await assert.rejects(access(mark), { code: "ENOENT" });
     });
 });
 
