@@ -89,7 +89,8 @@ export class Restic {
     const accepted = call.accept ?? [0];
     // a run that came to its end before it could be stopped has done its work
     if (finished.exitCode !== undefined && accepted.includes(finished.exitCode)) return finished;
-    if (finished.killed && finished.pid > 0) await this.clearOwnLock(finished.pid);
+    if ((finished.killed || finished.stopped) && finished.pid > 0 && takesLock(call))
+      await this.clearOwnLock(finished.pid);
     throw this.failure(call, finished, version);
   }
 
@@ -227,18 +228,26 @@ export class Restic {
     return (await this.unlockStale(true, signal)) > 0;
   }
 
+  /** Also after a mere interrupt: restic 0.14 forgets its lock when it comes while the lock is being made. */
   private async clearOwnLock(pid: number): Promise<void> {
     try {
-      await this.unlockStale(true);
+      await this.unlockStale(true, AbortSignal.timeout(cleanUpSeconds * 1000));
     } catch (error) {
       this.log(`removing the lock of the killed restic process ${pid}: ${(error as Error).message}`);
     }
   }
 }
 
+function takesLock(call: Call): boolean {
+  return !call.arguments.includes("--no-lock") && !["init", "unlock"].includes(call.arguments[0] ?? "");
+}
+
 /** Deadlines of the short commands; restic 0.17 and newer would retry an unreachable server for 15 minutes. */
 export const readSeconds = 300;
 export const writeSeconds = 900;
+
+/** Whoever cancels does not want to wait for an unreachable server. */
+const cleanUpSeconds = 30;
 
 const remedies: Partial<Record<ResticError["kind"], string>> = {
   "wrong-password": "check the repository's password",

@@ -149,6 +149,9 @@ async function dumpToStream(
   to: Writable,
   options: DumpOptions,
 ): Promise<number> {
+  // the failure comes through the callback of the write
+  const ignore = () => {};
+  to.on("error", ignore);
   const write: Write = chunk =>
     new Promise((done, reject) => to.write(chunk, error => (error ? reject(error) : done(undefined))));
   try {
@@ -157,9 +160,9 @@ async function dumpToStream(
       to.once("error", reject);
       to.end(done);
     });
+    to.off("error", ignore);
     return bytes;
   } catch (error) {
-    to.once("error", () => {});
     to.destroy(error as Error);
     throw error;
   }

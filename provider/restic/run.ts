@@ -1,6 +1,9 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessByStdio, execFile, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { constants } from "node:fs";
-import { access } from "node:fs/promises";
+import { access, type FileHandle, open, unlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { ResticError } from "./errors";
@@ -15,7 +18,7 @@ export interface Command {
   cwd?: string | undefined;
   /** feeds standard input, which is closed otherwise */
   feed?: ((sink: Writable) => void) | undefined;
-  /** takes standard output as it comes; without it and onLine the output is collected */
+  /** takes standard output through a pipe as it comes; without it and onLine the output is collected */
   drain?: ((source: Readable) => Promise<unknown>) | undefined;
   /** takes each line of standard output */
   onLine?: ((line: string) => void) | undefined;
@@ -39,6 +42,8 @@ export interface Finished {
   pid: number;
 }
 
+const clearLine = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*[A-Za-z]`, "g");
+
 /** From SIGINT to SIGKILL; restic removes its lock in that time. Tests shorten it. */
 export const grace = { seconds: 30 };
 
@@ -49,37 +54,48 @@ export const endedChildren = new Set<number>();
 
 /**
  * Runs a command to its end, whatever its exit code. It is stopped with SIGINT, never SIGTERM (restic below 0.17 leaves
- * its lock behind on that), and dies with this process. It has a session of its own, so that Ctrl+C in a terminal
- * reaches it only through this process.
+ * its lock behind on that), and is interrupted when this process dies. It has a session of its own, so that Ctrl+C in a
+ * terminal reaches it only through this process.
+ *
+ * Its output goes to nameless files: were it a pipe, a restic that outlives this process would be ended by SIGPIPE when
+ * it reports the interrupt, before it has removed its lock.
  */
 export async function run(command: Command): Promise<Finished> {
   if (command.signal?.aborted)
     return { exitCode: undefined, stdout: "", stderr: [], stopped: "cancelled", killed: false, pid: 0 };
   const wrapper = await parentDeathWrapper();
-  const [file = command.binary, ...args] = [...wrapper, command.binary, ...command.arguments];
-  const child = spawn(file, args, {
-    cwd: command.cwd,
-    env: command.environment,
-    stdio: [command.feed ? "pipe" : "ignore", "pipe", "pipe"],
-    detached: true,
-  });
-  return new Promise((resolvePromise, reject) => {
-    child.once("error", error => {
-      if (child.pid === undefined)
-        reject(new ResticError("not-installed", `starting ${command.binary}: ${error.message}`));
+  const errors = await OutputFile.open();
+  const output = command.drain ? undefined : await OutputFile.open();
+  try {
+    const [file = command.binary, ...args] = [...wrapper, command.binary, ...command.arguments];
+    const child = spawn(file, args, {
+      cwd: command.cwd,
+      env: command.environment,
+      stdio: [command.feed ? "pipe" : "ignore", output ? output.descriptor : "pipe", errors.descriptor],
+      detached: true,
     });
-    if (child.pid !== undefined)
-      follow(child, child.pid, command, wrapper.length > 0).then(resolvePromise, reject);
-  });
+    const { pid } = child;
+    if (pid === undefined) {
+      const [error] = (await once(child, "error")) as [Error];
+      throw new ResticError("not-installed", `starting ${command.binary}: ${error.message}`);
+    }
+    return await follow(child, pid, command, { output, errors }, wrapper.length > 0);
+  } finally {
+    await errors.close();
+    await output?.close();
+  }
 }
 
 async function follow(
   child: ChildProcess,
   pid: number,
   command: Command,
+  { output, errors }: { output: OutputFile | undefined; errors: OutputFile },
   diesWithUs: boolean,
 ): Promise<Finished> {
-  const watchdog = diesWithUs ? undefined : watch(pid);
+  const exited = once(child, "exit") as Promise<[number | null]>;
+  child.on("error", () => {});
+  const callOff = diesWithUs && !child.stdin ? undefined : watch(pid, child.stdin);
   let stopped: Finished["stopped"];
   let killed = false;
   let killTimer: NodeJS.Timeout | undefined;
@@ -100,19 +116,18 @@ async function follow(
       ? undefined
       : setTimeout(() => stop("timeout"), Math.min(timeoutSeconds * 1000, 2 ** 31 - 1));
 
-  const stdout: Buffer[] = [];
   const stderr: string[] = [];
-  const [, out, err] = child.stdio as unknown as [Writable | null, Readable, Readable];
-  const drained = command.drain?.(out);
-  // a failed drain is reported by whoever gave it; the run must still end
-  drained?.catch(cancel);
-  if (command.onLine) splitLines(out, command.onLine);
-  else if (!command.drain) out.on("data", (chunk: Buffer) => stdout.push(chunk));
-  splitLines(err, line => {
+  errors.onLine(raw => {
+    // restic clears the terminal's line even where there is none
+    const line = raw.replace(clearLine, "");
     command.onErrorLine?.(line);
     if (stderr.length >= mostErrorLines.first + mostErrorLines.last) stderr.splice(mostErrorLines.first, 1);
     stderr.push(line.length > 20_000 && !line.startsWith("{") ? line.slice(0, 20_000) : line);
   });
+  if (command.onLine) output?.onLine(command.onLine);
+  const drained = child.stdout ? command.drain?.(child.stdout) : undefined;
+  // a failed drain is reported by whoever gave it; the run must still end
+  drained?.catch(cancel);
   if (child.stdin) {
     // restic may end before it has read everything; its exit code says why
     child.stdin.on("error", () => {});
@@ -120,16 +135,19 @@ async function follow(
   }
   command.onStarted?.(pid);
 
-  const exitCode = await ended(child, command.drain ? [err] : [out, err]);
+  const [code] = await exited;
   endedChildren.add(pid);
   clearTimeout(deadline);
   clearTimeout(killTimer);
   command.signal?.removeEventListener("abort", cancel);
-  watchdog?.();
+  callOff?.();
   await drained?.catch(() => {});
+  const exitCode = code ?? undefined;
+  await errors.rest();
+  if (command.onLine) await output?.rest();
   return {
     exitCode,
-    stdout: Buffer.concat(stdout).toString("utf8"),
+    stdout: command.onLine || !output ? "" : await output.whole(),
     stderr,
     stopped,
     killed: killed || (exitCode === undefined && stopped === undefined),
@@ -137,26 +155,72 @@ async function follow(
   };
 }
 
-/** Waits for the end of the process and its output; a grandchild (rclone, ssh) may keep the pipes open for ever. */
-function ended(child: ChildProcess, pipes: Readable[]): Promise<number | undefined> {
-  return new Promise(resolvePromise => {
-    let late: NodeJS.Timeout | undefined;
-    child.once("exit", () => {
-      late = setTimeout(() => {
-        for (const pipe of pipes) pipe.destroy();
-      }, 10_000);
-    });
-    child.once("close", code => {
-      clearTimeout(late);
-      resolvePromise(code ?? undefined);
-    });
-  });
-}
+/** A file without a name that a process writes to and this one reads, while and after it does. */
+class OutputFile {
+  private position = 0;
+  private splitter: LineSplitter | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private reading: Promise<void> = Promise.resolve();
 
-function splitLines(source: Readable, onLine: (line: string) => void): void {
-  const splitter = new LineSplitter(onLine);
-  source.on("data", (chunk: Buffer) => splitter.write(chunk));
-  source.once("end", () => splitter.end());
+  private constructor(private readonly file: FileHandle) {}
+
+  static async open(): Promise<OutputFile> {
+    const path = join(tmpdir(), `osbackup-output-${randomUUID()}`);
+    try {
+      const file = await open(path, "ax+", 0o600);
+      await unlink(path);
+      return new OutputFile(file);
+    } catch (error) {
+      throw new ResticError("failed", `making a file for restic's output: ${(error as Error).message}`);
+    }
+  }
+
+  get descriptor(): number {
+    return this.file.fd;
+  }
+
+  /** Passes each line on, four times a second. */
+  onLine(onLine: (line: string) => void): void {
+    this.splitter = new LineSplitter(onLine);
+    this.timer = setInterval(() => this.readOn(), 250);
+  }
+
+  private readOn(): Promise<void> {
+    this.reading = this.reading.then(async () => {
+      const chunk = Buffer.allocUnsafe(256 * 1024);
+      for (;;) {
+        const { bytesRead } = await this.file.read(chunk, 0, chunk.length, this.position);
+        if (bytesRead === 0) return;
+        this.position += bytesRead;
+        this.splitter?.write(chunk.subarray(0, bytesRead));
+      }
+    });
+    return this.reading;
+  }
+
+  /** Passes the last lines on, when the process has ended. */
+  async rest(): Promise<void> {
+    clearInterval(this.timer);
+    await this.readOn();
+    this.splitter?.end();
+  }
+
+  async whole(): Promise<string> {
+    const { size } = await this.file.stat();
+    const content = Buffer.alloc(size);
+    for (let at = 0; at < size; ) {
+      const { bytesRead } = await this.file.read(content, at, size - at, at);
+      if (bytesRead === 0) break;
+      at += bytesRead;
+    }
+    return content.toString("utf8");
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.timer);
+    await this.reading.catch(() => {});
+    await this.file.close();
+  }
 }
 
 function killGroup(pid: number): void {
@@ -168,15 +232,22 @@ function killGroup(pid: number): void {
 }
 
 /**
- * Where setpriv cannot set the parent's-death signal, a shell that waits on a pipe does it: the pipe closes when this
- * process dies. Returns what calls the shell off.
+ * A shell that waits on a pipe, which closes when this process dies, and then ends restic: by SIGINT first. Where
+ * setpriv cannot set the parent's-death signal it does the same; and `input`, restic's standard input, it keeps open.
+ * Otherwise our death would look to restic like the end of the stream, and it would save what it has got as a whole.
+ * Returns what calls the shell off.
  */
-export function watch(pid: number): () => void {
-  const script = 'read -r line || kill -INT "$0"';
+export function watch(pid: number, input: Writable | null): () => void {
+  const script = `read -r line || {
+    kill -INT "$0"; n=0
+    while [ $n -lt ${grace.seconds} ] && kill -0 "$0"; do sleep 1; n=$((n+1)); done
+    kill -KILL "$0"
+  }`;
   const shell = spawn("/bin/sh", ["-c", script, String(pid)], {
-    stdio: ["pipe", "ignore", "ignore"],
+    // an end() of ours shuts the socket down and reaches restic, whoever else holds it
+    stdio: ["pipe", "ignore", "ignore", ...(input ? [input] : [])],
     detached: true,
-  });
+  }) as ChildProcessByStdio<Writable, null, null>;
   shell.on("error", () => {});
   shell.stdin.on("error", () => {});
   shell.unref();

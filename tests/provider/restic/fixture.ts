@@ -92,7 +92,7 @@ export function start(
 
 /** A restic that holds a non-exclusive lock until its standard input is closed; `wrapper` goes before the binary. */
 export async function holdLock(path: string, wrapper: string[] = []): Promise<ChildProcess> {
-  const before = (await readdir(join(path, "locks"))).length;
+  const before = (await locksOf(path)).length;
   const words = [
     ...wrapper,
     "restic",
@@ -104,7 +104,15 @@ export async function holdLock(path: string, wrapper: string[] = []): Promise<Ch
     "--stdin-filename=held",
   ];
   const child = start(words[0] as string, words.slice(1), resticEnvironment());
-  await until(async () => (await readdir(join(path, "locks"))).length > before, "the lock of the holder");
+  await until(async () => (await locksOf(path)).length > before, "the lock of the holder");
+  return child;
+}
+
+/** A restic that holds the exclusive lock: a check that reads slowly. The repository must have some data. */
+export async function holdExclusiveLock(path: string): Promise<ChildProcess> {
+  const words = ["--no-cache", "--limit-download=1", "-r", path, "check", "--read-data"];
+  const child = start("restic", words, resticEnvironment());
+  await until(async () => (await locksOf(path)).length > 0, "the exclusive lock");
   return child;
 }
 
@@ -157,8 +165,9 @@ export function isAlive(pid: number): boolean {
   }
 }
 
+/** The names of the locks, without a file that is being written. */
 export async function locksOf(path: string): Promise<string[]> {
-  return readdir(join(path, "locks"));
+  return (await readdir(join(path, "locks"))).filter(name => /^[0-9a-f]{64}$/.test(name));
 }
 
 /**

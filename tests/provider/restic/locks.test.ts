@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { hostname } from "node:os";
 import { isLocked, type ResticError } from "../../../provider/restic/errors.js";
@@ -13,13 +13,13 @@ import {
   unlockWouldHitStranger,
 } from "../../../provider/restic/locks.js";
 import {
+  holdExclusiveLock,
   holdLock,
   isAlive,
   isRoot,
   killHard,
   locksOf,
   newRepository,
-  password,
   restic,
   start,
   tidyUp,
@@ -170,7 +170,7 @@ describe("Repository locks", function () {
     const { repository, path } = await newRepository({ lockWaitSeconds: 20 });
     const source = await volume({ file: Buffer.alloc(3_000_000, "x") });
     await repository.backup({ directory: source, host: "h", tags: ["t"] });
-    const holder = await holdExclusive(path);
+    const holder = await holdExclusiveLock(path);
     await killHard(holder);
     assert.equal((await locksOf(path)).length, 1);
     assert.equal((await repository.snapshots()).length, 1);
@@ -234,13 +234,3 @@ describe("Repository locks", function () {
     assert.deepEqual((await ended)[1], "SIGHUP");
   });
 });
-
-/** A check that reads slowly holds the exclusive lock. */
-async function holdExclusive(path: string): Promise<ChildProcess> {
-  const child = start("restic", ["--no-cache", "--limit-download=1", "-r", path, "check", "--read-data"], {
-    ...process.env,
-    RESTIC_PASSWORD: password,
-  });
-  await until(async () => (await locksOf(path)).length > 0, "the exclusive lock");
-  return child;
-}
