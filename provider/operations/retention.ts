@@ -33,7 +33,7 @@ export interface Retention {
 }
 
 /** Tags that must all be there: a list, or as restic's --keep-tag writes it. */
-export type TagSet = string | readonly string[];
+type TagSet = string | readonly string[];
 
 /** A recovery point of any kind. */
 export interface Point {
@@ -51,7 +51,8 @@ export interface Decision<P extends Point = Point> {
   reasons: string[];
 }
 
-const day = 86_400_000;
+const hour = 3_600_000;
+const day = 24 * hour;
 
 type Period = "hourly" | "daily" | "weekly" | "monthly" | "yearly";
 
@@ -387,13 +388,28 @@ function newestFirst(a: Point, b: Point): number {
   return b.time.getTime() - a.time.getTime() || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 }
 
+/** The name of the bucket that an instant lies in: "2026-11-22T03", "2026-11-22", "2026-W47", "2026-11" or "2026". */
 function bucketOf(period: Period, zone: string, instant: number): string {
-  const wall = wallAt(zone, instant);
-  if (period === "weekly") return isoWeek(wall);
-  const shown = new Date(wall).toISOString();
-  const length = { hourly: 13, daily: 10, monthly: 7, yearly: 4 }[period];
-  return shown.slice(0, length);
+  const wallHour = Math.floor(wallAt(zone, instant) / hour);
+  const names = bucketNames[period];
+  let name = names.get(wallHour);
+  if (name === undefined) {
+    const length = { hourly: 13, daily: 10, weekly: 0, monthly: 7, yearly: 4 }[period];
+    name = length ? new Date(wallHour * hour).toISOString().slice(0, length) : isoWeek(wallHour * hour);
+    if (names.size > 100_000) names.clear();
+    names.set(wallHour, name);
+  }
+  return name;
 }
+
+/** Names by hour on the wall: to make one costs more than all the rest of a rule. */
+const bucketNames: Record<Period, Map<number, string>> = {
+  hourly: new Map(),
+  daily: new Map(),
+  weekly: new Map(),
+  monthly: new Map(),
+  yearly: new Map(),
+};
 
 /** The ISO 8601 week, such as "2026-W47": that of the Thursday between its Monday and Sunday. */
 function isoWeek(wall: number): string {

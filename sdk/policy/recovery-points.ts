@@ -4,7 +4,7 @@ import { parseSchedule, type Schedule } from "../../provider/operations/schedule
 import { typeToken } from "../binding";
 
 /** The resources that keep a set of recovery points. */
-export const setTypes = ["CinderSnapshot", "ResticBackup"] as const;
+const setTypes = ["CinderSnapshot", "ResticBackup"] as const;
 export type SetType = (typeof setTypes)[number];
 
 /** Which of them a resource is; undefined for all others. */

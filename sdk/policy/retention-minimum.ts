@@ -123,7 +123,7 @@ function find(retention: Retention, schedule: Schedule, config: Config, now: Dat
   const days = daysCovered(retention, schedule, now);
   if (days < config.minDays - clockChange) {
     found.push(
-      `can be left with points that reach back ${rounded(days)} days; ${rounded(config.minDays)} are required (retention-minimum.minDays)`,
+      `can be left with points that reach back ${inDays(days)}; ${inDays(config.minDays)} are required (retention-minimum.minDays)`,
     );
   }
   for (const [setting, rule] of Object.entries(required) as [keyof typeof required, Rule][]) {
@@ -166,4 +166,8 @@ function periodsOf(
   return applyRetention(points, { [rule]: count }, options).keep.map(({ point, reasons }) =>
     rule === "keepLast" ? point.id : reasons.join(),
   );
+}
+
+function inDays(days: number): string {
+  return `${rounded(days)} day${rounded(days) === "1" ? "" : "s"}`;
 }

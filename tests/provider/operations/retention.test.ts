@@ -389,7 +389,8 @@ describe("applyRetention, slot by slot for a year", () => {
   });
 
   it("leaves 365 daily points", () => {
-    assert.equal(live(hourly, { keepDaily: 365 }).length, 365);
+    const sixHourly = hourly.filter((_, index) => index % 6 === 0);
+    assert.equal(live(sixHourly, { keepDaily: 365 }).length, 365);
   });
 
   it("leaves 12 monthly points, each the newest of its month", () => {

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { policies } from "../../../sdk/policy";
 
 describe("policies", () => {
@@ -17,5 +19,17 @@ describe("policies", () => {
         assert(schema.default !== undefined && schema.description, `${name}.${key}`);
       }
     }
+  });
+
+  it("have their defaults in the configuration file of the example", () => {
+    const file = join(__dirname, "../../../examples/policy-pack/config.json");
+    const defaults = policies.map(({ name, configSchema, enforcementLevel }) => {
+      const settings = Object.entries(configSchema?.properties ?? {}).map(([key, schema]) => [
+        key,
+        schema.default,
+      ]);
+      return [name, settings.length > 0 ? Object.fromEntries(settings) : enforcementLevel];
+    });
+    assert.deepEqual(JSON.parse(readFileSync(file, "utf8")), Object.fromEntries(defaults));
   });
 });

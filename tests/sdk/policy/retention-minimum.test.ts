@@ -20,14 +20,14 @@ describe("retention-minimum", () => {
 
   it("reports a policy that does not reach back far enough, with the days it does", () => {
     assert.deepEqual(snapshots({ keepLast: 5 }), [
-      "db can be left with points that reach back 5 days; 7 are required (retention-minimum.minDays)",
+      "db can be left with points that reach back 5 days; 7 days are required (retention-minimum.minDays)",
     ]);
     assert.deepEqual(snapshots({ keepLast: 24 }, "hourly"), [
-      "db can be left with points that reach back 1 days; 7 are required (retention-minimum.minDays)",
+      "db can be left with points that reach back 1 day; 7 days are required (retention-minimum.minDays)",
     ]);
     // The day after New Year's day the points of two years are two days apart.
     assert.deepEqual(snapshots({ keepLast: 3, keepYearly: 2 }), [
-      "db can be left with points that reach back 3 days; 7 are required (retention-minimum.minDays)",
+      "db can be left with points that reach back 3 days; 7 days are required (retention-minimum.minDays)",
     ]);
   });
 
@@ -36,7 +36,7 @@ describe("retention-minimum", () => {
       "db keeps 2 of the 3 newest points (retention-minimum.minKeepLast)",
     ]);
     assert.deepEqual(snapshots({ keepDaily: 7 }, "hourly"), [
-      "db can be left with points that reach back 5.08 days; 7 are required (retention-minimum.minDays)",
+      "db can be left with points that reach back 5.08 days; 7 days are required (retention-minimum.minDays)",
       "db keeps 1 of the 3 newest points (retention-minimum.minKeepLast)",
     ]);
   });
@@ -61,7 +61,7 @@ describe("retention-minimum", () => {
       check({ type: "ResticBackup", props: { retention }, config });
     assert.deepEqual(backup({ keepDaily: 7 }), []);
     assert.deepEqual(backup({ keepLast: 7 }, { assumedSchedule: "4@0,6,12,18" }), [
-      "db can be left with points that reach back 1.75 days; 7 are required (retention-minimum.minDays)",
+      "db can be left with points that reach back 1.75 days; 7 days are required (retention-minimum.minDays)",
     ]);
   });
 
