@@ -1,5 +1,5 @@
-import { newestSlot, nextSlot, type Schedule, slots } from "./schedule";
-import { goBack, instantsOf, wallAt } from "./time-zone";
+import { nextSlot, type Schedule, slots } from "./schedule";
+import { goBack, wallAt } from "./time-zone";
 
 /**
  * Which recovery points stay. A point stays when any rule keeps it; the rules are restic's, plus keepForDays.
@@ -33,7 +33,7 @@ export interface Retention {
 }
 
 /** Tags that must all be there: a list, or as restic's --keep-tag writes it. */
-export type TagSet = string | readonly string[];
+type TagSet = string | readonly string[];
 
 /** A recovery point of any kind. */
 export interface Point {
@@ -184,60 +184,112 @@ export function validateRetention(retention: Retention): { property: string; rea
  *
  * A point stands for the time up to the next slot, so keepDaily 7 of a daily schedule is 7 days, and so is keepForDays 7.
  * Of a rule by month the worst moment is the first slot of a month: keepMonthly 12 keeps that slot and the ends
- * of the 11 months before, which is 305 days with a daily schedule. The result is that of the single best rule; every slot is taken to have
- * made a good point, for long enough. 0 when the schedule takes no points. keepTags does not count.
+ * of the 11 months before, which is 305 days with a daily schedule. The result is that of the single best rule; every
+ * slot is taken to have made a good point, for long enough. 0 when the schedule takes no points. keepTags does not count.
+ * It looks back 100,000 slots or 100 years and no further.
  *
  * @param around the year examined begins here
  */
 export function daysCovered(retention: Retention, schedule: Schedule, around: Date): number {
-  const zone = schedule.timeZone;
   const last = nextSlot(schedule, new Date(around.getTime() + 366 * day));
   if (!last || malformed(retention).length > 0) return 0;
-  const covered: number[] = [];
-  const wallOf = (slot: number) => wallAt(zone, slot);
-  const after = (slot: number) => nextSlot(schedule, new Date(slot))?.getTime() ?? slot;
-  const newestUntil = (instant: number) => newestSlot(schedule, new Date(instant))?.getTime();
+  const year = { schedule, begin: around.getTime(), last: last.getTime() };
+  const covered = [coveredByCount(year, undefined, retention.minimum ?? 1)];
+  for (const property of Object.keys(countRules) as (keyof typeof countRules)[]) {
+    const count = retention[property] ?? 0;
+    // A single bucket leaves a single point, whatever the period.
+    if (count > 0) covered.push(coveredByCount(year, count === 1 ? undefined : countRules[property], count));
+  }
+  if (retention.keepForDays) covered.push(coveredByWindow(year, undefined, retention.keepForDays));
+  for (const property of Object.keys(durationRules) as (keyof typeof durationRules)[]) {
+    const window = retention[property];
+    if (window && !isNothing(window)) covered.push(coveredByWindow(year, durationRules[property], window));
+  }
+  return Math.max(...covered) / day;
+}
 
-  const counted: [Period | undefined, number][] = (
-    Object.keys(countRules) as (keyof typeof countRules)[]
-  ).map(property => [countRules[property], retention[property] ?? 0]);
-  counted.push([undefined, retention.minimum ?? 1]);
-  for (const [period, count] of counted) {
-    if (count === 0) continue;
-    // First and last slot of each bucket, newest bucket first, until the year has passed and `count` more.
-    const buckets: { first: number; last: number }[] = [];
-    let newest: number | undefined = last.getTime();
-    for (let past = 0; newest !== undefined && past < count; ) {
-      const start = period ? startOf(period, zone, newest) : newest;
-      const first = period ? after(start - 1) : newest;
-      buckets.push({ first, last: newest });
-      if (first <= around.getTime()) past++;
-      newest = newestUntil(start - 1);
+interface Year {
+  schedule: Schedule;
+  begin: number;
+  /** The first slot after the year. */
+  last: number;
+}
+
+/** The shortest reach of a rule that counts, which is always at the first slot of a bucket, in ms. */
+function coveredByCount({ schedule, begin, last }: Year, period: Period | undefined, count: number): number {
+  const zone = schedule.timeZone;
+  // Newest first; `after` is the slot that follows the bucket's first one.
+  const buckets: { name: string; first: number; after: number; last: number }[] = [];
+  let bucket: (typeof buckets)[number] | undefined;
+  let following = nextSlot(schedule, new Date(last))?.getTime() ?? last;
+  let before = 0;
+  for (const slot of slotsBack(schedule, last)) {
+    const name = period ? bucketOf(period, zone, slot) : String(slot);
+    if (bucket?.name === name) {
+      bucket.first = slot;
+      bucket.after = following;
+    } else {
+      if (bucket && bucket.first <= begin && ++before === count) break;
+      bucket = { name, first: slot, after: following, last: slot };
+      buckets.push(bucket);
     }
-    const reaches = buckets.flatMap(({ first }, index) => {
-      if (first <= around.getTime()) return [];
-      const oldest = count === 1 ? first : buckets[index + count - 1]?.last;
-      return oldest === undefined ? [] : [wallOf(after(first)) - wallOf(oldest)];
+    following = slot;
+  }
+  const reaches = buckets
+    .filter(({ first }) => first > begin)
+    .map(({ first, after }, index) => {
+      const oldest = buckets[Math.min(index + count, buckets.length) - 1]?.last;
+      return wallAt(zone, after) - wallAt(zone, oldest ?? first);
     });
-    covered.push(Math.min(...reaches));
-  }
+  return Math.min(...reaches);
+}
 
-  const windows: [Period | undefined, string | number][] = (
-    Object.keys(durationRules) as (keyof typeof durationRules)[]
-  ).map(property => [durationRules[property], retention[property] ?? 0]);
-  windows.push([undefined, retention.keepForDays ?? 0]);
-  for (const [period, window] of windows) {
-    if (isNothing(window)) continue;
-    let shortest = Number.POSITIVE_INFINITY;
-    for (const slot of slots(schedule, around, last)) {
-      const now = slot.getTime();
-      const inside = after(cutoff(window, zone, now));
-      const end = period ? (newestUntil(endOf(period, zone, inside) - 1) ?? inside) : inside;
-      shortest = Math.min(shortest, wallOf(after(now)) - wallOf(Math.min(end, now)));
-    }
-    covered.push(shortest);
+/** The shortest reach of a rule with a window, in ms. */
+function coveredByWindow(
+  { schedule, begin, last }: Year,
+  period: Period | undefined,
+  window: string | number,
+): number {
+  const zone = schedule.timeZone;
+  const known: number[] = [nextSlot(schedule, new Date(last))?.getTime() ?? last];
+  const enough = cutoff(window, zone, begin);
+  for (const slot of slotsBack(schedule, last)) {
+    known.push(slot);
+    if (slot <= enough) break;
   }
-  return Math.max(0, ...covered.filter(Number.isFinite)) / day;
+  known.reverse();
+  let shortest = Number.POSITIVE_INFINITY;
+  let oldest = 0;
+  let newestOfBucket = 0;
+  for (const [index, now] of known.entries()) {
+    const next = known[index + 1];
+    if (now <= begin || next === undefined) continue;
+    const from = cutoff(window, zone, now);
+    while ((known[oldest] ?? now) <= from) oldest++;
+    newestOfBucket = Math.max(newestOfBucket, oldest);
+    if (period) {
+      const name = bucketOf(period, zone, known[oldest] ?? now);
+      while (newestOfBucket < index && bucketOf(period, zone, known[newestOfBucket + 1] ?? now) === name)
+        newestOfBucket++;
+    }
+    shortest = Math.min(
+      shortest,
+      wallAt(zone, next) - wallAt(zone, known[Math.min(newestOfBucket, index)] ?? now),
+    );
+  }
+  return shortest;
+}
+
+/** The slots up to and including `newest`, newest first. */
+function* slotsBack(schedule: Schedule, newest: number): Generator<number> {
+  let given = 0;
+  let to = newest;
+  for (let span = 64 * day; given < 100_000 && newest - to < 36_525 * day; span *= 2) {
+    const chunk = slots(schedule, new Date(to - span), new Date(to));
+    yield* chunk.reverse().map(slot => slot.getTime());
+    given += chunk.length;
+    to -= span;
+  }
 }
 
 function rulesOf(retention: Retention, asOf: number, zone: string): Rule[] {
@@ -336,13 +388,28 @@ function newestFirst(a: Point, b: Point): number {
   return b.time.getTime() - a.time.getTime() || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 }
 
+/** The name of the bucket that an instant lies in: "2026-11-22T03", "2026-11-22", "2026-W47", "2026-11" or "2026". */
 function bucketOf(period: Period, zone: string, instant: number): string {
-  const wall = wallAt(zone, instant);
-  if (period === "weekly") return isoWeek(wall);
-  const shown = new Date(wall).toISOString();
-  const length = { hourly: 13, daily: 10, monthly: 7, yearly: 4 }[period];
-  return shown.slice(0, length);
+  const wallHour = Math.floor(wallAt(zone, instant) / hour);
+  const names = bucketNames[period];
+  let name = names.get(wallHour);
+  if (name === undefined) {
+    const length = { hourly: 13, daily: 10, weekly: 0, monthly: 7, yearly: 4 }[period];
+    name = length ? new Date(wallHour * hour).toISOString().slice(0, length) : isoWeek(wallHour * hour);
+    if (names.size > 100_000) names.clear();
+    names.set(wallHour, name);
+  }
+  return name;
 }
+
+/** Names by hour on the wall: to make one costs more than all the rest of a rule. */
+const bucketNames: Record<Period, Map<number, string>> = {
+  hourly: new Map(),
+  daily: new Map(),
+  weekly: new Map(),
+  monthly: new Map(),
+  yearly: new Map(),
+};
 
 /** The ISO 8601 week, such as "2026-W47": that of the Thursday between its Monday and Sunday. */
 function isoWeek(wall: number): string {
@@ -356,31 +423,6 @@ function isoWeek(wall: number): string {
 function mondayOf(wall: number): number {
   const date = Math.floor(wall / day);
   return date - ((((date + 3) % 7) + 7) % 7);
-}
-
-/** The first instant of the bucket that an instant lies in. */
-function startOf(period: Period, zone: string, instant: number): number {
-  return instantOfBucket(period, zone, instant, 0);
-}
-
-/** The first instant of the bucket after the one that an instant lies in. */
-function endOf(period: Period, zone: string, instant: number): number {
-  return instantOfBucket(period, zone, instant, 1);
-}
-
-function instantOfBucket(period: Period, zone: string, instant: number, ahead: 0 | 1): number {
-  const shown = new Date(wallAt(zone, instant));
-  const [year, month, date] = [shown.getUTCFullYear(), shown.getUTCMonth(), shown.getUTCDate()];
-  const wall = {
-    hourly: (Math.floor(shown.getTime() / hour) + ahead) * hour,
-    daily: Date.UTC(year, month, date + ahead),
-    weekly: (mondayOf(shown.getTime()) + 7 * ahead) * day,
-    monthly: Date.UTC(year, month + ahead),
-    yearly: Date.UTC(year + ahead, 0),
-  }[period];
-  const { instants, gapEnd } = instantsOf(zone, wall);
-  // The second of two repeated hours ends one bucket: it began with the first.
-  return (ahead === 0 ? instants[0] : instants.at(-1)) ?? gapEnd ?? wall;
 }
 
 /** Where a window begins: points must be newer than this. */

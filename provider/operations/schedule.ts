@@ -82,7 +82,12 @@ export function parseSchedule(text: string, options: { timeZone?: string; seed?:
   if (typeof keyword === "string") return { text, timeZone, pattern: keyword, takesPoints: true };
   if (keyword) return { text, timeZone, pattern: keyword(hash(text, options.seed)), takesPoints: true };
   if (trimmed.includes("@") || /^[+-]?[\d.]+$/.test(trimmed)) return parseCount(text, trimmed, timeZone);
-  return { text, timeZone, pattern: parseCron(text, trimmed), takesPoints: true };
+  return {
+    text,
+    timeZone,
+    pattern: remembered(knownCrons, trimmed, () => parseCron(text, trimmed)),
+    takesPoints: true,
+  };
 }
 
 /** The newest slot at or before `now`; undefined when the schedule takes no points. */
@@ -323,6 +328,7 @@ interface Times {
   everyHour: boolean;
 }
 
+const knownCrons = new Map<string, string>();
 const knownTimes = new Map<string, Times>();
 const knownDays = new Map<string, number[]>();
 

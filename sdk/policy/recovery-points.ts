@@ -1,0 +1,70 @@
+import type { ResourceValidationArgs } from "@pulumi/policy";
+import type { Retention } from "../../provider/operations/retention";
+import { parseSchedule, type Schedule } from "../../provider/operations/schedule";
+import { typeToken } from "../binding";
+
+/** The resources that keep a set of recovery points. */
+const setTypes = ["CinderSnapshot", "ResticBackup"] as const;
+export type SetType = (typeof setTypes)[number];
+
+/** Which of them a resource is; undefined for all others. */
+export function setTypeOf(args: ResourceValidationArgs): SetType | undefined {
+  return setTypes.find(type => args.type === typeToken(type));
+}
+
+/**
+ * The schedule of a set; undefined when it has none. One that cannot be read is the provider's to refuse.
+ *
+ * @throws what @pulumi/policy throws when an input is not known in a preview: it turns that into a notice
+ */
+export function scheduleOf(args: ResourceValidationArgs): Schedule | undefined {
+  const { schedule, timeZone, owner } = args.props;
+  if (typeof schedule !== "string") return undefined;
+  return readSchedule(args, schedule, timeZone, owner);
+}
+
+/** Reads a schedule with the zone of a set, or says that the policy does not apply. */
+export function readSchedule(
+  args: ResourceValidationArgs,
+  text: string,
+  timeZone: unknown,
+  owner?: unknown,
+): Schedule {
+  try {
+    return parseSchedule(text, {
+      timeZone: typeof timeZone === "string" ? timeZone : "UTC",
+      seed: typeof owner === "string" ? owner : args.name,
+    });
+  } catch (error) {
+    return args.notApplicable(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** The retention in force as a plain object: a schedule's count stands for keepLast; undefined when there is none. */
+export function retentionOf(args: ResourceValidationArgs): Retention | undefined {
+  const given: Record<string, unknown> | undefined = args.props.retention;
+  const count = scheduleOf(args)?.count;
+  if (given === undefined || given === null) return count ? { keepLast: count } : undefined;
+  const retention: Record<string, unknown> = {};
+  for (const property of Object.keys(given)) retention[property] = given[property];
+  if (retention.keepLast === undefined && count) retention.keepLast = count;
+  return retention;
+}
+
+/** The tier that a set belongs to: the metadata of that name on the resource, or else the stack's tag. */
+export function tierOf(args: ResourceValidationArgs, tierKey: string): string | undefined {
+  const tier: unknown = args.props.metadata?.[tierKey];
+  return typeof tier === "string" ? tier : args.stackTags.get(tierKey);
+}
+
+/** The configuration key that names the tier, the same in every policy that knows tiers. */
+export const tierKeySchema = {
+  type: "string",
+  default: "tier",
+  description: "Key of a resource's metadata, or else of the stack's tags, that holds its tier.",
+} as const;
+
+/** Numbers for people: at most two places. */
+export function rounded(value: number): string {
+  return String(Math.round(value * 100) / 100);
+}

@@ -1,0 +1,173 @@
+import type { ResourceValidationArgs, ResourceValidationPolicy } from "@pulumi/policy";
+import { applyRetention, daysCovered, type Point, type Retention } from "../../provider/operations/retention";
+import { newestSlot, type Schedule, slots } from "../../provider/operations/schedule";
+import { readSchedule, retentionOf, rounded, scheduleOf, setTypeOf } from "./recovery-points";
+
+interface Config {
+  minDays: number;
+  minKeepLast: number;
+  minKeepDaily: number;
+  minKeepWeekly: number;
+  minKeepMonthly: number;
+  minKeepYearly: number;
+  assumedSchedule: string;
+}
+
+const required = {
+  minKeepLast: "keepLast",
+  minKeepDaily: "keepDaily",
+  minKeepWeekly: "keepWeekly",
+  minKeepMonthly: "keepMonthly",
+  minKeepYearly: "keepYearly",
+} as const;
+
+type Rule = (typeof required)[keyof typeof required];
+
+/** The longest that a period can be, in days. */
+const daysOf: Record<Rule, number> = {
+  keepLast: 1,
+  keepDaily: 1,
+  keepWeekly: 7,
+  keepMonthly: 31,
+  keepYearly: 366,
+};
+
+const words: Record<Rule, string> = {
+  keepLast: "newest points",
+  keepDaily: "newest days that have points",
+  keepWeekly: "newest weeks that have points",
+  keepMonthly: "newest months that have points",
+  keepYearly: "newest years that have points",
+};
+
+/** A slot in the hour that clocks skip runs later than on other days: this much of minDays, in days, may be lacking. */
+const clockChange = 2 / 24;
+
+const minimumOf = (what: string, byDefault: number) =>
+  ({
+    type: "integer",
+    minimum: 0,
+    default: byDefault,
+    description: `At least ${what}; 0 asks for none.`,
+  }) as const;
+
+/**
+ * Weighs the effect of a policy, not its numbers: any mix of rules will do that reaches as far back and keeps a point
+ * of each period asked for. A set that keeps everything passes.
+ */
+export const retentionMinimum: ResourceValidationPolicy = {
+  name: "retention-minimum",
+  description:
+    "Checks whether the retention of recovery points reaches far enough back and keeps enough of them.",
+  enforcementLevel: "mandatory",
+  severity: "high",
+  remediationSteps: "Raise the counts or windows of retention.",
+  configSchema: {
+    properties: {
+      minDays: {
+        type: "number",
+        minimum: 0,
+        default: 7,
+        description: "Days that the points reach back at the worst moment of a year.",
+      },
+      minKeepLast: minimumOf("so many of the newest points", 3),
+      minKeepDaily: minimumOf("a point of so many of the newest days that have one", 0),
+      minKeepWeekly: minimumOf("a point of so many of the newest weeks that have one", 0),
+      minKeepMonthly: minimumOf("a point of so many of the newest months that have one", 0),
+      minKeepYearly: minimumOf("a point of so many of the newest years that have one", 0),
+      assumedSchedule: {
+        type: "string",
+        default: "daily",
+        description:
+          "The schedule of a ResticBackup, which follows that of its snapshots and does not know it.",
+      },
+    },
+  },
+  validateResource: (args, reportViolation) => {
+    const type = setTypeOf(args);
+    const retention = type && retentionOf(args);
+    if (!retention) return;
+    const config = args.getConfig<Config>();
+    const schedule =
+      type === "ResticBackup"
+        ? readSchedule(args, config.assumedSchedule, args.props.timeZone)
+        : scheduleOf(args);
+    if (!schedule?.takesPoints) return;
+    for (const shortfall of shortfalls(args, retention, schedule, config)) reportViolation(shortfall);
+  },
+};
+
+const known = new Map<string, string[]>();
+
+/** What the policy lacks, one line each. Many sets share a policy, so the answers are remembered. */
+function shortfalls(
+  args: ResourceValidationArgs,
+  retention: Retention,
+  schedule: Schedule,
+  config: Config,
+): string[] {
+  const now = new Date();
+  const { pattern, timeZone } = schedule;
+  const key = JSON.stringify([retention, pattern, timeZone, config, now.toISOString().slice(0, 10)]);
+  let found = known.get(key);
+  if (!found) {
+    found = find(retention, schedule, config, now);
+    if (known.size > 1000) known.clear();
+    known.set(key, found);
+  }
+  return found.map(shortfall => `${args.name} ${shortfall}`);
+}
+
+function find(retention: Retention, schedule: Schedule, config: Config, now: Date): string[] {
+  const found: string[] = [];
+  const days = daysCovered(retention, schedule, now);
+  if (days < config.minDays - clockChange) {
+    found.push(
+      `can be left with points that reach back ${inDays(days)}; ${inDays(config.minDays)} are required (retention-minimum.minDays)`,
+    );
+  }
+  for (const [setting, rule] of Object.entries(required) as [keyof typeof required, Rule][]) {
+    const count = config[setting];
+    if (count === 0) continue;
+    const kept = periodsKept(retention, schedule, rule, count, now);
+    if (kept < count) {
+      found.push(`keeps ${kept} of the ${count} ${words[rule]} (retention-minimum.${setting})`);
+    }
+  }
+  return found;
+}
+
+/**
+ * How many of the newest `count` periods with slots have a point that the policy keeps, had every slot made one. All,
+ * where the schedule has fewer.
+ */
+function periodsKept(retention: Retention, schedule: Schedule, rule: Rule, count: number, now: Date): number {
+  const asOf = newestSlot(schedule, now) ?? now;
+  const options = { asOf, timeZone: schedule.timeZone };
+  let points: Point[] = [];
+  let asked: string[] = [];
+  for (let days = 2 * count * daysOf[rule]; asked.length < count && days < 200 * 366; days *= 2) {
+    const from = new Date(asOf.getTime() - days * 86_400_000);
+    points = slots(schedule, from, asOf).map((time, index) => ({ id: String(index), time, good: true }));
+    asked = periodsOf(points, rule, count, options);
+  }
+  const stay = applyRetention(points, retention, options).keep.map(({ point }) => point);
+  const kept = new Set(periodsOf(stay, rule, stay.length, options));
+  return asked.filter(period => kept.has(period)).length + count - asked.length;
+}
+
+/** The newest periods that have a point: for keepLast the points themselves. */
+function periodsOf(
+  points: Point[],
+  rule: Rule,
+  count: number,
+  options: { asOf: Date; timeZone: string },
+): string[] {
+  return applyRetention(points, { [rule]: count }, options).keep.map(({ point, reasons }) =>
+    rule === "keepLast" ? point.id : reasons.join(),
+  );
+}
+
+function inDays(days: number): string {
+  return `${rounded(days)} day${rounded(days) === "1" ? "" : "s"}`;
+}
