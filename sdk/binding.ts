@@ -28,7 +28,12 @@ export abstract class BackupResource extends pulumi.CustomResource {
   /** The mark on everything this resource makes: `<project>/<stack>/<resource name>`. */
   declare readonly owner: pulumi.Output<string>;
 
-  protected constructor(binding: Binding, name: string, args: object, options?: pulumi.CustomResourceOptions) {
+  protected constructor(
+    binding: Binding,
+    name: string,
+    args: object,
+    options?: pulumi.CustomResourceOptions,
+  ) {
     const given: Record<string, unknown> = { ...args };
     for (const key of binding.secretInputs ?? [])
       if (given[key] !== undefined) given[key] = pulumi.secret(given[key]);

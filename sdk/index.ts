@@ -1,7 +1,7 @@
 /** What a stack author imports. */
 export { CinderSnapshot, type CinderSnapshotArgs } from "./cinder-snapshot";
 export { VolumeBackup, type VolumeBackupArgs } from "./components/volume-backup";
-export { type RepositoryAccess, ResticRepository, type ResticRepositoryArgs } from "./restic-repository";
 export { ResticBackup, type ResticBackupArgs } from "./restic-backup";
+export { type RepositoryAccess, ResticRepository, type ResticRepositoryArgs } from "./restic-repository";
 export { TemporaryVolume, type TemporaryVolumeArgs } from "./temporary-volume";
 export { VolumeRestore, type VolumeRestoreArgs } from "./volume-restore";

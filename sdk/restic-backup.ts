@@ -1,4 +1,4 @@
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 import { BackupResource } from "./binding";
 import type { CinderSnapshot } from "./cinder-snapshot";
 import { type ResticBackupInputs, type ResticBackupOutputs, resticBackupBinding } from "./generated";

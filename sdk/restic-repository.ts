@@ -1,6 +1,10 @@
 import * as pulumi from "@pulumi/pulumi";
 import { BackupResource } from "./binding";
-import { type ResticRepositoryInputs, type ResticRepositoryOutputs, resticRepositoryBinding } from "./generated";
+import {
+  type ResticRepositoryInputs,
+  type ResticRepositoryOutputs,
+  resticRepositoryBinding,
+} from "./generated";
 
 /** Inputs of ResticRepository. */
 export type ResticRepositoryArgs = ResticRepositoryInputs;

@@ -23,7 +23,9 @@ export class TemporaryVolume extends BackupResource {
   }
 }
 
-function fromSet(args: Omit<TemporaryVolumeInputs, "snapshotId"> & { snapshot: CinderSnapshot }): TemporaryVolumeInputs {
+function fromSet(
+  args: Omit<TemporaryVolumeInputs, "snapshotId"> & { snapshot: CinderSnapshot },
+): TemporaryVolumeInputs {
   const { snapshot, ...rest } = args;
   return { slot: snapshot.slot, trigger: snapshot.trigger, ...rest, snapshotId: snapshot.snapshotId };
 }

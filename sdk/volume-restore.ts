@@ -2,7 +2,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import { BackupResource } from "./binding";
 import { type VolumeRestoreInputs, type VolumeRestoreOutputs, volumeRestoreBinding } from "./generated";
 import type { ResticBackup } from "./restic-backup";
-import { ResticRepository, type RepositoryAccess } from "./restic-repository";
+import { type RepositoryAccess, ResticRepository } from "./restic-repository";
 
 /** Inputs of VolumeRestore: from a Cinder snapshot, from a restic snapshot, or from a point of a ResticBackup. */
 export type VolumeRestoreArgs = Omit<VolumeRestoreInputs, "repository" | "backupOwner"> & {
@@ -24,11 +24,19 @@ export class VolumeRestore extends BackupResource {
 
   constructor(name: string, args: VolumeRestoreArgs, options?: pulumi.CustomResourceOptions) {
     const { backup, repository, ...rest } = args;
-    const access = backup ? backup.repositoryAccess : repository instanceof ResticRepository ? repository.access : repository;
+    const access = backup
+      ? backup.repositoryAccess
+      : repository instanceof ResticRepository
+        ? repository.access
+        : repository;
     super(
       volumeRestoreBinding,
       name,
-      { ...rest, ...(backup ? { backupOwner: backup.owner } : {}), ...(access ? { repository: access } : {}) },
+      {
+        ...rest,
+        ...(backup ? { backupOwner: backup.owner } : {}),
+        ...(access ? { repository: access } : {}),
+      },
       options,
     );
   }

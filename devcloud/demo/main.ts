@@ -82,7 +82,9 @@ async function run(work: string, stackName: string, cloud: Devcloud, ledgers: Le
   const ledger = await Ledger.open(cloud, databaseVolume, ledgerPath);
   ledgers.push(ledger);
   ledger.start(5);
-  say(`   ${files.manifest.size + database.manifest.size} files, ${mib(total)}; a server writes to the database 200 times a second`);
+  say(
+    `   ${files.manifest.size + database.manifest.size} files, ${mib(total)}; a server writes to the database 200 times a second`,
+  );
   await stack.configure(
     { repositoryUrl: repositoryPath, filesVolumeId: filesVolume, databaseVolumeId: databaseVolume },
     { repositoryPassword: password },
@@ -106,7 +108,9 @@ async function run(work: string, stackName: string, cloud: Devcloud, ledgers: Le
   await stack.preview("2026-11-16T10:21:00Z", { expectNoChanges: true });
   proven.push("a second up changed nothing");
 
-  heading("3. the clock moves over several slots; preview says what will be taken and removed, up does exactly that");
+  heading(
+    "3. the clock moves over several slots; preview says what will be taken and removed, up does exactly that",
+  );
   for (const now of ["2026-11-16T11:05:00Z", "2026-11-16T12:05:00Z"]) {
     say(`   it is ${now}`);
     await stack.up(now);
@@ -118,15 +122,24 @@ async function run(work: string, stackName: string, cloud: Devcloud, ledgers: Le
   await stack.up(later);
   const after = seen();
   const removed = {
-    snapshots: before.snapshots.filter(id => !after.snapshots.includes(id)).map(short).sort(),
-    restic: before.restic.filter(id => !after.restic.includes(id)).map(short).sort(),
+    snapshots: before.snapshots
+      .filter(id => !after.snapshots.includes(id))
+      .map(short)
+      .sort(),
+    restic: before.restic
+      .filter(id => !after.restic.includes(id))
+      .map(short)
+      .sort(),
     taken: after.snapshots.filter(id => !before.snapshots.includes(id)).length,
   };
   check(
     JSON.stringify(removed) === JSON.stringify(promised),
     `preview announced ${JSON.stringify(promised)}, up did ${JSON.stringify(removed)}`,
   );
-  check(removed.snapshots.length > 0 && removed.restic.length > 0, "retention should have removed points here");
+  check(
+    removed.snapshots.length > 0 && removed.restic.length > 0,
+    "retention should have removed points here",
+  );
   proven.push("up took and removed exactly what preview had announced");
 
   heading("4. a run is killed with SIGKILL in the middle of restic; the next up puts everything right");
@@ -138,8 +151,14 @@ async function run(work: string, stackName: string, cloud: Devcloud, ledgers: Le
   const inRestic = () => filesBelow(join(repositoryPath, "locks")) > 0 && packs() > packsBefore;
   const end = await stack.upKilled(killedAt, inRestic);
   check(end === "killed", "the run ended before it could be killed");
-  const left = { temporary: temporaryVolumes(cloud), attached: cloud.attachments().length, locks: filesBelow(join(repositoryPath, "locks")) };
-  say(`   killed: it left ${left.temporary} temporary volume, ${left.attached - 2} attachment and ${left.locks} restic lock`);
+  const left = {
+    temporary: temporaryVolumes(cloud),
+    attached: cloud.attachments().length,
+    locks: filesBelow(join(repositoryPath, "locks")),
+  };
+  say(
+    `   killed: it left ${left.temporary} temporary volume, ${left.attached - 2} attachment and ${left.locks} restic lock`,
+  );
   check(left.temporary > 0 && left.locks > 0, "the kill came too early or too late to leave anything");
   await stack.unlock();
   await stack.up(killedAt);
@@ -161,7 +180,11 @@ async function run(work: string, stackName: string, cloud: Devcloud, ledgers: Le
   if (!restored) throw new Error(`there is no restored volume\n${output}`);
   const source = cloud
     .snapshots()
-    .find(snapshot => snapshot.metadata["osbackup-slot"] === "2026-11-18T10:00:00Z" && snapshot.volume_id === databaseVolume);
+    .find(
+      snapshot =>
+        snapshot.metadata["osbackup-slot"] === "2026-11-18T10:00:00Z" &&
+        snapshot.volume_id === databaseVolume,
+    );
   const expectedLedger = source && ledger.sha256AtSnapshot(source.id);
   if (!expectedLedger) throw new Error("the ledger did not see its snapshot");
   database.manifest.set(ledgerPath, expectedLedger);
@@ -187,7 +210,13 @@ async function run(work: string, stackName: string, cloud: Devcloud, ledgers: Le
   proven.push(`destroy left nothing in the cloud and all ${points} points in the repository`);
 }
 
-async function addVolume(cloud: Devcloud, work: string, name: string, sample: Sample, sizeMib: number): Promise<string> {
+async function addVolume(
+  cloud: Devcloud,
+  work: string,
+  name: string,
+  sample: Sample,
+  sizeMib: number,
+): Promise<string> {
   const imageFile = join(work, `${name}.img`);
   await makeExt4Image(imageFile, { sizeMib, fromDirectory: sample.directory, label: name });
   await fs.rm(sample.directory, { recursive: true });
@@ -219,10 +248,15 @@ function look(cloud: Devcloud, restic: (...given: string[]) => unknown): Seen {
   const tag = (point: { tags: string[] }, name: string) =>
     point.tags.find(candidate => candidate.startsWith(`${name}=`))?.slice(name.length + 1);
   return {
-    snapshots: cloud.snapshots().map(snapshot => snapshot.id).sort(),
+    snapshots: cloud
+      .snapshots()
+      .map(snapshot => snapshot.id)
+      .sort(),
     restic: points.map(point => point.id).sort(),
     slots: [
-      ...cloud.snapshots().map(snapshot => `${snapshot.metadata["osbackup-set"]} ${snapshot.metadata["osbackup-slot"]}`),
+      ...cloud
+        .snapshots()
+        .map(snapshot => `${snapshot.metadata["osbackup-set"]} ${snapshot.metadata["osbackup-slot"]}`),
       ...points.map(point => `${tag(point, "set")} ${tag(point, "slot")}`),
     ].sort(),
   };
@@ -253,7 +287,10 @@ function temporaryVolumes(cloud: Devcloud): number {
 async function readImage(image: string, into: string): Promise<void> {
   await fs.mkdir(into);
   const path = `${process.env.PATH}:/usr/sbin:/sbin`;
-  const read = spawnSync("debugfs", ["-R", `rdump / ${into}`, image], { encoding: "utf8", env: { ...process.env, PATH: path } });
+  const read = spawnSync("debugfs", ["-R", `rdump / ${into}`, image], {
+    encoding: "utf8",
+    env: { ...process.env, PATH: path },
+  });
   check(read.status === 0, `debugfs ended with ${read.status}: ${read.stderr}`);
 }
 
@@ -271,7 +308,11 @@ function resticJson(repository: string, password: string, work: string, given: s
 }
 
 /** Not `spawnSync`: the cloud answers from this process. */
-async function printPoints(environment: NodeJS.ProcessEnv, repository: string, password: string): Promise<void> {
+async function printPoints(
+  environment: NodeJS.ProcessEnv,
+  repository: string,
+  password: string,
+): Promise<void> {
   const cli = join(__dirname, "..", "..", "provider", "hosts", "cli.js");
   const { stdout } = await promisify(execFile)(process.execPath, [cli, "list", "--repository", repository], {
     env: { ...environment, RESTIC_PASSWORD: password },
@@ -281,7 +322,8 @@ async function printPoints(environment: NodeJS.ProcessEnv, repository: string, p
 
 function filesBelow(directory: string): number {
   if (!existsSync(directory)) return 0;
-  return readdirSync(directory, { withFileTypes: true, recursive: true }).filter(entry => entry.isFile()).length;
+  return readdirSync(directory, { withFileTypes: true, recursive: true }).filter(entry => entry.isFile())
+    .length;
 }
 
 function same(a: Seen, b: Seen): boolean {

@@ -93,6 +93,9 @@ async function* regularFiles(directory: string): AsyncGenerator<{ path: string; 
 function sha256(path: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const hash = createHash("sha256");
-    createReadStream(path).on("error", reject).on("data", part => hash.update(part)).on("end", () => resolve(hash.digest("hex")));
+    createReadStream(path)
+      .on("error", reject)
+      .on("data", part => hash.update(part))
+      .on("end", () => resolve(hash.digest("hex")));
   });
 }

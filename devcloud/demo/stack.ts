@@ -23,7 +23,9 @@ export class Stack {
   ) {
     const version = spawnSync("pulumi", ["version"], { encoding: "utf8", env: environment });
     this.isPulumi = version.status === 0;
-    this.engine = this.isPulumi ? `pulumi ${version.stdout.trim()}` : "the embedded engine (no pulumi on PATH)";
+    this.engine = this.isPulumi
+      ? `pulumi ${version.stdout.trim()}`
+      : "the embedded engine (no pulumi on PATH)";
   }
 
   /** Makes the stack with its configuration. */
@@ -54,7 +56,9 @@ export class Stack {
 
   /** Begins an `up` and kills it with all of its processes, without a warning, when `when` says so. */
   async upKilled(now: string, when: () => boolean): Promise<"killed" | "ended before"> {
-    const child = this.begin(["up", "--yes", "--skip-preview", "--stack", this.name, ...this.plain()], { now });
+    const child = this.begin(["up", "--yes", "--skip-preview", "--stack", this.name, ...this.plain()], {
+      now,
+    });
     const ended = this.end(child, { quiet: true });
     while (child.exitCode === null && !when()) await new Promise(resolve => setTimeout(resolve, 5));
     if (child.exitCode !== null) return "ended before";
@@ -72,9 +76,13 @@ export class Stack {
     return this.isPulumi ? ["--non-interactive", "--suppress-progress", "--color", "never"] : [];
   }
 
-  private async must(arguments_: string[], options: { now?: string; quiet?: boolean; input?: string }): Promise<string> {
+  private async must(
+    arguments_: string[],
+    options: { now?: string; quiet?: boolean; input?: string },
+  ): Promise<string> {
     const { code, output } = await this.end(this.begin(arguments_, options), options);
-    if (code !== 0) throw new Error(`${this.engine}: ${arguments_.slice(0, 2).join(" ")} ended with ${code}\n${output}`);
+    if (code !== 0)
+      throw new Error(`${this.engine}: ${arguments_.slice(0, 2).join(" ")} ended with ${code}\n${output}`);
     return output;
   }
 

@@ -35,7 +35,9 @@ program
 
 program
   .command("list")
-  .description("recovery points as the cloud and the repository have them, found by their marks; needs no state")
+  .description(
+    "recovery points as the cloud and the repository have them, found by their marks; needs no state",
+  )
   .option("--owner <owner>", "only points of this owner, <project>/<stack>/<resource>")
   .option("--repository <url>", "a restic repository too; RESTIC_PASSWORD or RESTIC_PASSWORD_FILE opens it")
   .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")

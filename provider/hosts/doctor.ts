@@ -1,5 +1,5 @@
-import { limits } from "../openstack";
 import { readiness } from "../movers/local";
+import { limits } from "../openstack";
 import { openRepository } from "../restic";
 import { World } from "./world";
 
@@ -14,7 +14,10 @@ export async function doctor(options: { cloud?: string }): Promise<number> {
       console.log(`FAIL  ${what}: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
-  await ask("restic", async () => (await openRepository({ url: "/nowhere", password: "unused" }).version()).text);
+  await ask(
+    "restic",
+    async () => (await openRepository({ url: "/nowhere", password: "unused" }).version()).text,
+  );
   await ask("reading volumes", async () => {
     const ready = await readiness();
     if (ready.ok) return ready.how;

@@ -16,7 +16,10 @@ type Properties = Record<string, unknown>;
 /** Everything that the dynamic host calls. */
 interface DynamicProvider {
   configure(request: { config: { get(key: string): string | undefined } }): Promise<void>;
-  check(olds: Properties, news: Properties): Promise<{ inputs: Properties; failures: { property: string; reason: string }[] }>;
+  check(
+    olds: Properties,
+    news: Properties,
+  ): Promise<{ inputs: Properties; failures: { property: string; reason: string }[] }>;
   diff(id: string, olds: Properties, news: Properties): Promise<{ changes: boolean; replaces: string[] }>;
   create(inputs: Properties): Promise<{ id: string; outs: Properties }>;
   read(id: string, props: Properties): Promise<{ id?: string; props?: Properties }>;
@@ -41,7 +44,8 @@ export function dynamicProvider(name: string): DynamicProvider {
         const context = contextOf(news);
         const before = bare(olds);
         const { inputs, refusals } = await check(type, before, bare(news), context);
-        if (refusals.length === 0 && Object.keys(before).length === 0) await explain(type, undefined, inputs, context);
+        if (refusals.length === 0 && Object.keys(before).length === 0)
+          await explain(type, undefined, inputs, context);
         return { inputs, failures: refusals };
       });
     },
@@ -119,13 +123,20 @@ async function begin(type: ResourceType, properties: Properties): Promise<Contex
   const context = contextOf(properties);
   if ("cloud" in type.inputs.shape) {
     const place = properties as { owner: string; cloud?: string; region?: string };
-    await world?.swept(place.owner, place).catch(error => context.warn(`the sweep failed: ${(error as Error).message}`));
+    await world
+      ?.swept(place.owner, place)
+      .catch(error => context.warn(`the sweep failed: ${(error as Error).message}`));
   }
   return context;
 }
 
 /** Says what the coming run will do, in the preview. Values that are not known yet are left out. */
-async function explain(type: ResourceType, state: Properties | undefined, inputs: Properties, context: Context): Promise<void> {
+async function explain(
+  type: ResourceType,
+  state: Properties | undefined,
+  inputs: Properties,
+  context: Context,
+): Promise<void> {
   const known = Object.fromEntries(Object.entries(inputs).filter(([, value]) => value !== unknownValue));
   try {
     for (const line of (await type.plan?.(state, known, context)) ?? []) context.log(line);

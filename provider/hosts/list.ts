@@ -13,10 +13,16 @@ export interface ListedPoint {
 }
 
 /** Prints the recovery points that carry our mark, newest first in each place. */
-export async function list(options: { owner?: string; repository?: string; cloud?: string; json?: boolean }): Promise<void> {
+export async function list(options: {
+  owner?: string;
+  repository?: string;
+  cloud?: string;
+  json?: boolean;
+}): Promise<void> {
   const world = new World({}, line => console.error(line));
   const points: ListedPoint[] = await cinderPoints(world, options);
-  if (options.repository !== undefined) points.push(...(await repositoryPoints(world, options.repository, options.owner)));
+  if (options.repository !== undefined)
+    points.push(...(await repositoryPoints(world, options.repository, options.owner)));
   if (options.json) {
     console.log(JSON.stringify(points, null, 2));
     return;
@@ -24,9 +30,14 @@ export async function list(options: { owner?: string; repository?: string; cloud
   console.log(table(points));
 }
 
-async function cinderPoints(world: World, options: { owner?: string; cloud?: string }): Promise<ListedPoint[]> {
+async function cinderPoints(
+  world: World,
+  options: { owner?: string; cloud?: string },
+): Promise<ListedPoint[]> {
   const inventory = inventoryOf(world.session({ cloud: options.cloud }));
-  const found = await inventory.ownSnapshots(mark => mark.role === "recovery-point" && (options.owner ?? mark.owner) === mark.owner);
+  const found = await inventory.ownSnapshots(
+    mark => mark.role === "recovery-point" && (options.owner ?? mark.owner) === mark.owner,
+  );
   return found.map(({ row, mark }) => ({
     where: "cinder",
     owner: mark.owner,
@@ -37,7 +48,11 @@ async function cinderPoints(world: World, options: { owner?: string; cloud?: str
   }));
 }
 
-async function repositoryPoints(world: World, url: string, owner: string | undefined): Promise<ListedPoint[]> {
+async function repositoryPoints(
+  world: World,
+  url: string,
+  owner: string | undefined,
+): Promise<ListedPoint[]> {
   const { RESTIC_PASSWORD: password, RESTIC_PASSWORD_FILE: passwordFile } = process.env;
   const access = { url, ...(password ? { password } : {}), ...(passwordFile ? { passwordFile } : {}) };
   const found = await resticPoints(world.repository(access), owner);
@@ -56,5 +71,12 @@ export function table(points: readonly ListedPoint[]): string {
   const columns = ["where", "owner", "slot", "takenAt", "status", "id"] as const;
   const rows = [columns.map(String), ...points.map(point => columns.map(column => point[column]))];
   const widths = columns.map((_, index) => Math.max(...rows.map(row => (row[index] as string).length)));
-  return rows.map(row => row.map((cell, index) => cell.padEnd(widths[index] as number)).join("  ").trimEnd()).join("\n");
+  return rows
+    .map(row =>
+      row
+        .map((cell, index) => cell.padEnd(widths[index] as number))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
 }

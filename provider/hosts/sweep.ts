@@ -2,7 +2,10 @@ import { leftovers, sweep } from "../operations/sweep";
 import { clock, World } from "./world";
 
 /** Removes, or with `dryRun` only names, the temporary volumes of a stack that no live run owns. */
-export async function sweepStack(stack: string, options: { all?: boolean; dryRun?: boolean; cloud?: string }): Promise<void> {
+export async function sweepStack(
+  stack: string,
+  options: { all?: boolean; dryRun?: boolean; cloud?: string },
+): Promise<void> {
   const session = new World({}, line => console.log(line)).session({ cloud: options.cloud });
   const found = await leftovers(session, stack, { now: clock(), everything: options.all === true });
   if (found.length === 0) console.log(`nothing to sweep in ${stack}`);

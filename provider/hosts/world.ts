@@ -51,7 +51,10 @@ export class World {
   repository(access: RepositoryAccess): Repository {
     const key = JSON.stringify(access);
     let repository = this.repositories.get(key);
-    if (!repository) this.repositories.set(key, (repository = openRepository(access, { log: this.print })));
+    if (!repository) {
+      repository = openRepository(access, { log: this.print });
+      this.repositories.set(key, repository);
+    }
     return repository;
   }
 
@@ -62,7 +65,9 @@ export class World {
     let swept = this.sweeps.get(key);
     if (!swept) {
       const session = this.session(place);
-      swept = leftovers(session, stack, { now: clock(this.environment) }).then(found => sweep(session, found, this.print));
+      swept = leftovers(session, stack, { now: clock(this.environment) }).then(found =>
+        sweep(session, found, this.print),
+      );
       this.sweeps.set(key, swept);
     }
     return swept;
@@ -75,6 +80,8 @@ export function clock(environment: NodeJS.ProcessEnv = process.env): Date {
   if (given === undefined || given === "") return new Date();
   const now = new Date(given);
   if (Number.isNaN(now.getTime()))
-    throw new ConfigError(`OSBACKUP_NOW is '${given}', give an ISO 8601 instant such as 2026-11-22T02:30:00Z`);
+    throw new ConfigError(
+      `OSBACKUP_NOW is '${given}', give an ISO 8601 instant such as 2026-11-22T02:30:00Z`,
+    );
   return now;
 }

@@ -138,7 +138,11 @@ export async function list(
 }
 
 /** The newest `count` snapshots of the project, in one call. */
-export async function newest(session: Session, count: number, { signal }: CallOptions = {}): Promise<Snapshot[]> {
+export async function newest(
+  session: Session,
+  count: number,
+  { signal }: CallOptions = {},
+): Promise<Snapshot[]> {
   const { body } = await cinder(session, {
     method: "GET",
     path: "/snapshots/detail",

@@ -144,7 +144,11 @@ export async function list(
 }
 
 /** The newest `count` volumes of the project, in one call. */
-export async function newest(session: Session, count: number, { signal }: CallOptions = {}): Promise<Volume[]> {
+export async function newest(
+  session: Session,
+  count: number,
+  { signal }: CallOptions = {},
+): Promise<Volume[]> {
   const { body } = await cinder(session, {
     method: "GET",
     path: "/volumes/detail",

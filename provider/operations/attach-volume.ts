@@ -47,7 +47,12 @@ export async function attachVolume(
   }
 }
 
-async function detachVolume(session: Session, volumeId: string, attachmentId: string, timeoutSeconds: number): Promise<void> {
+async function detachVolume(
+  session: Session,
+  volumeId: string,
+  attachmentId: string,
+  timeoutSeconds: number,
+): Promise<void> {
   await attachments.remove(session, attachmentId).catch(ignoreNotFound);
   await waitForStatus(session, volumeKind, volumeId, "available", {
     doing: `detaching volume ${volumeId} from this machine`,
@@ -56,7 +61,11 @@ async function detachVolume(session: Session, volumeId: string, attachmentId: st
 }
 
 /** Ends the attachments that a killed run left at one of our volumes; returns how many. */
-export async function endAttachments(session: Session, volumeId: string, timeoutSeconds = 60): Promise<number> {
+export async function endAttachments(
+  session: Session,
+  volumeId: string,
+  timeoutSeconds = 60,
+): Promise<number> {
   const left = await attachments.list(session, { volumeId });
   for (const attachment of left) await detachVolume(session, volumeId, attachment.id, timeoutSeconds);
   return left.length;

@@ -93,10 +93,16 @@ async function proven(run: BackUpVolume, before: ResticPoint[], moved: MovedBack
   const after = await resticPoints(run.repository, run.mark.owner, run.signal);
   const point = after.find(candidate => !known.has(candidate.id));
   if (!point)
-    throw new Error(`backing up set ${run.mark.set}: restic reported snapshot ${moved.snapshotId}, the repository does not list it`);
+    throw new Error(
+      `backing up set ${run.mark.set}: restic reported snapshot ${moved.snapshotId}, the repository does not list it`,
+    );
   const superseded = before.filter(old => !old.good && runKey(old) === runKey(run.mark));
   if (superseded.length > 0) await run.repository.forget(superseded.map(old => old.id));
-  return { point, moved, points: after.filter(candidate => !superseded.some(old => old.id === candidate.id)) };
+  return {
+    point,
+    moved,
+    points: after.filter(candidate => !superseded.some(old => old.id === candidate.id)),
+  };
 }
 
 async function release(run: BackUpVolume): Promise<void> {

@@ -31,7 +31,8 @@ export class Inventory {
     this.snapshotRows ??= listing(snapshotKind.ours(this.session), () => (this.snapshotRows = undefined));
     const found: Marked<Snapshot>[] = [];
     for (const object of (await this.snapshotRows).values())
-      if (accepts(object.mark) && (volumeId === undefined || object.row.volume_id === volumeId)) found.push(object);
+      if (accepts(object.mark) && (volumeId === undefined || object.row.volume_id === volumeId))
+        found.push(object);
     return found.sort((a, b) => timeOf(b) - timeOf(a) || (a.row.id < b.row.id ? 1 : -1));
   }
 
@@ -95,7 +96,10 @@ const inventories = new WeakMap<Session, Inventory>();
 /** The one inventory of a session. */
 export function inventoryOf(session: Session): Inventory {
   let inventory = inventories.get(session);
-  if (!inventory) inventories.set(session, (inventory = new Inventory(session)));
+  if (!inventory) {
+    inventory = new Inventory(session);
+    inventories.set(session, inventory);
+  }
   return inventory;
 }
 

@@ -78,7 +78,10 @@ export function fromTags(tags: readonly string[]): Mark | undefined {
   if (!tags.includes(`managed-by=${managedBy}`)) return undefined;
   return complete(key => {
     const found = tags.find(candidate => candidate.startsWith(`${key}=`));
-    return found?.slice(key.length + 1).replaceAll("%2C", ",").replaceAll("%25", "%");
+    return found
+      ?.slice(key.length + 1)
+      .replaceAll("%2C", ",")
+      .replaceAll("%25", "%");
   });
 }
 

@@ -1,5 +1,5 @@
 import { isBadRequest, isConflict, isNotFound, messages, type Session } from "../openstack";
-import { type Kind, type WaitOptions, WaitError, waitForRemoval } from "./watch";
+import { type Kind, WaitError, type WaitOptions, waitForRemoval } from "./watch";
 
 /** First pause before a refused removal is tried again, in milliseconds; it doubles up to `longestPauseMs`. */
 const firstPauseMs = 500;
@@ -24,7 +24,11 @@ export async function removeUntilGone<T extends { id: string; status: string }>(
     try {
       await kind.remove(session, id);
       const remainingSeconds = Math.max(1, Math.round((deadline - Date.now()) / 1000));
-      const end = await waitForRemoval(session, kind, id, { doing, timeoutSeconds: remainingSeconds, signal: options.signal });
+      const end = await waitForRemoval(session, kind, id, {
+        doing,
+        timeoutSeconds: remainingSeconds,
+        signal: options.signal,
+      });
       if (end.gone) return;
       refusal = `cinder accepted the removal and put the ${kind.name} back to '${end.status}'`;
     } catch (error) {

@@ -15,12 +15,19 @@ export interface ResticPoint extends Point {
 }
 
 /** The points of `owner` in a repository, or of everyone, newest first. */
-export async function resticPoints(repository: Repository, owner?: string, signal?: AbortSignal): Promise<ResticPoint[]> {
+export async function resticPoints(
+  repository: Repository,
+  owner?: string,
+  signal?: AbortSignal,
+): Promise<ResticPoint[]> {
   const found = await repository.snapshots({
     tags: [`managed-by=${managedBy}`, ...(owner === undefined ? [] : [tag("owner", owner)])],
     ...(signal && { signal }),
   });
-  return found.map(asPoint).filter(point => point !== undefined).sort((a, b) => b.time.getTime() - a.time.getTime());
+  return found
+    .map(asPoint)
+    .filter(point => point !== undefined)
+    .sort((a, b) => b.time.getTime() - a.time.getTime());
 }
 
 function asPoint(snapshot: ResticSnapshot): ResticPoint | undefined {
@@ -39,7 +46,10 @@ function asPoint(snapshot: ResticSnapshot): ResticPoint | undefined {
 }
 
 /** The good point of one run, where it exists. */
-export function pointOf(points: readonly ResticPoint[], run: { slot?: string | undefined; trigger?: string | undefined }): ResticPoint | undefined {
+export function pointOf(
+  points: readonly ResticPoint[],
+  run: { slot?: string | undefined; trigger?: string | undefined },
+): ResticPoint | undefined {
   return points.find(point => point.good && runKey(point) === runKey(run));
 }
 

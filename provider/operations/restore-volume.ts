@@ -38,10 +38,13 @@ export async function restoreVolume<T>(
   const { session } = target;
   const inventory = inventoryOf(session);
   const options = target.signal ? { signal: target.signal } : {};
-  for (const { row } of await inventory.ownVolumes(mark => mark.role === "restored" && mark.owner === target.mark.owner)) {
+  for (const { row } of await inventory.ownVolumes(
+    mark => mark.role === "restored" && mark.owner === target.mark.owner,
+  )) {
     if (row.metadata?.[sourceMetadata] !== target.sourceKey) continue;
     const live = await volumes.get(session, row.id, options).catch(ignoreNotFound);
-    if (live?.metadata?.[stateMetadata] === "complete") return { volume: live, filled: undefined, made: false };
+    if (live?.metadata?.[stateMetadata] === "complete")
+      return { volume: live, filled: undefined, made: false };
     if (live) {
       await endAttachments(session, row.id);
       await removeUntilGone(session, volumeKind, row.id, { timeoutSeconds: target.timeoutSeconds });

@@ -110,7 +110,9 @@ export async function takePoint(set: SnapshotSet, take: TakePoint): Promise<Take
       if (!(error instanceof WaitError) || error.timedOut) throw timedOut(error);
       const said = (await messages.list(set.session, id).catch(() => []))[0]?.user_message;
       await removePoint(set, id);
-      throw new WaitError(said ? `${error.message}; cinder says: ${said}` : error.message, false, { cause: error });
+      throw new WaitError(said ? `${error.message}; cinder says: ${said}` : error.message, false, {
+        cause: error,
+      });
     }
   }
 }
@@ -124,7 +126,10 @@ function timedOut(error: unknown): unknown {
 
 /** Removes one point and returns once it is really gone. */
 export async function removePoint(set: SnapshotSet, id: string): Promise<void> {
-  await removeUntilGone(set.session, snapshotKind, id, { timeoutSeconds: set.timeoutSeconds, signal: set.signal });
+  await removeUntilGone(set.session, snapshotKind, id, {
+    timeoutSeconds: set.timeoutSeconds,
+    signal: set.signal,
+  });
   await inventoryOf(set.session).noteGone(id);
 }
 
@@ -152,7 +157,10 @@ export async function prune(
         removed.push(decision);
         set.log(`removed ${describePoint(decision.point)}: ${decision.reasons.join(", ")}`);
       } catch (error) {
-        failed.push({ point: decision.point, reason: error instanceof Error ? error.message : String(error) });
+        failed.push({
+          point: decision.point,
+          reason: error instanceof Error ? error.message : String(error),
+        });
       }
     }),
   );

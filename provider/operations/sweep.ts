@@ -22,17 +22,24 @@ export async function leftovers(
     mark =>
       mark.role === "temporary" &&
       stackOf(mark.owner) === stack &&
-      (options.everything === true || (mark.expiresAt !== undefined && Date.parse(mark.expiresAt) < options.now.getTime())),
+      (options.everything === true ||
+        (mark.expiresAt !== undefined && Date.parse(mark.expiresAt) < options.now.getTime())),
   );
   return found.map(({ row, mark }) => ({ volumeId: row.id, owner: mark.owner, expiresAt: mark.expiresAt }));
 }
 
 /** Removes leftovers and returns once they are gone. */
-export async function sweep(session: Session, found: readonly Leftover[], log: (line: string) => void): Promise<void> {
+export async function sweep(
+  session: Session,
+  found: readonly Leftover[],
+  log: (line: string) => void,
+): Promise<void> {
   for (const leftover of found) {
     await endAttachments(session, leftover.volumeId);
     await removeUntilGone(session, volumeKind, leftover.volumeId, { timeoutSeconds: 120 });
     await inventoryOf(session).noteGone(leftover.volumeId);
-    log(`swept temporary volume ${leftover.volumeId} of ${leftover.owner}, expired ${leftover.expiresAt ?? "never"}`);
+    log(
+      `swept temporary volume ${leftover.volumeId} of ${leftover.owner}, expired ${leftover.expiresAt ?? "never"}`,
+    );
   }
 }

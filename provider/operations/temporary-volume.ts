@@ -44,7 +44,10 @@ export async function ensureTemporaryVolume(
     }
     if (live) {
       context.log(`removing temporary volume ${row.id}, which is '${live.status}'`);
-      await removeUntilGone(session, volumeKind, row.id, { timeoutSeconds: spec.timeoutSeconds, signal: context.signal });
+      await removeUntilGone(session, volumeKind, row.id, {
+        timeoutSeconds: spec.timeoutSeconds,
+        signal: context.signal,
+      });
     }
     await inventory.noteGone(row.id);
   }
@@ -100,7 +103,10 @@ export async function releaseTemporaryVolume(
   await Promise.all(
     [...ids].map(async id => {
       await endAttachments(session, id);
-      await removeUntilGone(session, volumeKind, id, { timeoutSeconds: spec.timeoutSeconds, signal: options.signal });
+      await removeUntilGone(session, volumeKind, id, {
+        timeoutSeconds: spec.timeoutSeconds,
+        signal: options.signal,
+      });
       await inventoryOf(session).noteGone(id);
     }),
   );

@@ -81,11 +81,13 @@ class Watch<T extends Row> {
 
   wait(id: string, judge: Judge<T>, options: WaitOptions): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
-      const settle = <A>(act: (value: A) => void) => (value: A) => {
-        this.waiters.delete(id);
-        options.signal?.removeEventListener("abort", abort);
-        act(value);
-      };
+      const settle =
+        <A>(act: (value: A) => void) =>
+        (value: A) => {
+          this.waiters.delete(id);
+          options.signal?.removeEventListener("abort", abort);
+          act(value);
+        };
       const waiter: Waiter<T> = {
         judge,
         doing: options.doing,
@@ -157,7 +159,8 @@ class Watch<T extends Row> {
     const rows = new Map<string, T | undefined>();
     let unseen = ids;
     if (unseen.length >= listFrom) {
-      for (const row of await this.kind.newest(this.session, Math.max(50, 2 * ids.length))) rows.set(row.id, row);
+      for (const row of await this.kind.newest(this.session, Math.max(50, 2 * ids.length)))
+        rows.set(row.id, row);
       unseen = ids.filter(id => !rows.has(id));
     }
     if (unseen.length >= listFrom) {
@@ -211,14 +214,14 @@ export interface WaitOptions {
   signal?: AbortSignal | undefined;
 }
 
-const watches = new WeakMap<Session, Map<string, Watch<Row>>>();
+const watches = new WeakMap<Session, Map<string, unknown>>();
 
 function watchOf<T extends Row>(session: Session, kind: Kind<T>): Watch<T> {
-  let ofSession = watches.get(session);
-  if (!ofSession) watches.set(session, (ofSession = new Map()));
-  let watch = ofSession.get(kind.name);
-  if (!watch) ofSession.set(kind.name, (watch = new Watch(session, kind) as unknown as Watch<Row>));
-  return watch as unknown as Watch<T>;
+  const ofSession = watches.get(session) ?? new Map<string, unknown>();
+  watches.set(session, ofSession);
+  const watch = (ofSession.get(kind.name) as Watch<T> | undefined) ?? new Watch(session, kind);
+  ofSession.set(kind.name, watch);
+  return watch;
 }
 
 /**
@@ -239,7 +242,10 @@ export async function waitForStatus<T extends Row>(
       if (seen === undefined)
         throw new WaitError(`${options.doing}: ${kind.name} ${id} vanished, expected '${wanted}'`, false);
       if (seen.status.startsWith("error"))
-        throw new WaitError(`${options.doing}: ${kind.name} ${id} went to '${seen.status}', expected '${wanted}'`, false);
+        throw new WaitError(
+          `${options.doing}: ${kind.name} ${id} went to '${seen.status}', expected '${wanted}'`,
+          false,
+        );
       return "waiting";
     },
     options,

@@ -32,11 +32,17 @@ export async function check(
     const parsed = field.safeParse(value);
     if (parsed.success) {
       if (parsed.data !== undefined) inputs[property] = parsed.data;
-    } else refusals.push(...parsed.error.issues.map(issue => refusalOf(property, issue, value, metaOf(field).secret)));
+    } else
+      refusals.push(
+        ...parsed.error.issues.map(issue => refusalOf(property, issue, value, metaOf(field).secret)),
+      );
   }
   for (const property of Object.keys(news)) {
     if (property in shape || property.startsWith("__")) continue;
-    refusals.push({ property, reason: `${type.name} has no property '${property}'${nearest(property, Object.keys(shape))}` });
+    refusals.push({
+      property,
+      reason: `${type.name} has no property '${property}'${nearest(property, Object.keys(shape))}`,
+    });
   }
   if (refusals.length === 0) refusals.push(...(type.rules?.(known(inputs)) ?? []));
   if (refusals.length > 0) return { inputs: news, refusals };
@@ -50,25 +56,37 @@ export async function check(
 
 /** The schedule decides the slot; while it is unknown there is none to settle. */
 function hasUnknownTiming(inputs: Record<string, unknown>): boolean {
-  return ["schedule", "timeZone", "paused", "trigger", "checkSchedule", "pruneSchedule"].some(key => hasUnknown(inputs[key]));
+  return ["schedule", "timeZone", "paused", "trigger", "checkSchedule", "pruneSchedule"].some(key =>
+    hasUnknown(inputs[key]),
+  );
 }
 
 function preflightInputs(type: ResourceType, inputs: Record<string, unknown>): unknown[] {
   return (type.preflightKeys ?? []).map(key => inputs[key]);
 }
 
-function needsPreflight(type: ResourceType, olds: Record<string, unknown> | undefined, inputs: Record<string, unknown>): boolean {
+function needsPreflight(
+  type: ResourceType,
+  olds: Record<string, unknown> | undefined,
+  inputs: Record<string, unknown>,
+): boolean {
   if (!type.preflight) return false;
   if (!olds || Object.keys(olds).length === 0) return true;
   return (type.preflightKeys ?? []).some(key => JSON.stringify(olds[key]) !== JSON.stringify(inputs[key]));
 }
 
-async function preflight(type: ResourceType, inputs: Record<string, unknown>, context: Context): Promise<Refusal[]> {
+async function preflight(
+  type: ResourceType,
+  inputs: Record<string, unknown>,
+  context: Context,
+): Promise<Refusal[]> {
   try {
     return (await type.preflight?.(inputs, context)) ?? [];
   } catch (error) {
     if (isUnreachable(error)) {
-      context.warn(`the cloud cannot be asked now, so nothing was checked against it: ${(error as Error).message}`);
+      context.warn(
+        `the cloud cannot be asked now, so nothing was checked against it: ${(error as Error).message}`,
+      );
       return [];
     }
     if (error instanceof ConfigError || isUnauthorized(error))
@@ -84,7 +102,8 @@ function refusalOf(property: string, issue: z.core.$ZodIssue, value: unknown, se
   const shown = secret || at === undefined || typeof at === "object" ? "" : ` (is ${JSON.stringify(at)})`;
   if (issue.code === "unrecognized_keys")
     return { property: path, reason: `has no property '${issue.keys.join("', '")}'` };
-  if (issue.code === "invalid_type" && at === undefined) return { property: path, reason: `is required, a ${issue.expected}` };
+  if (issue.code === "invalid_type" && at === undefined)
+    return { property: path, reason: `is required, a ${issue.expected}` };
   return { property: path, reason: `${issue.message}${shown}` };
 }
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { snapshots } from "../openstack";
 import { inventoryOf } from "../operations/inventory";
 import { instant, type Mark, runKey, toMetadata } from "../operations/marks";
 import { applyRetention, type Retention } from "../operations/retention";
@@ -12,8 +13,18 @@ import {
   type SnapshotSet,
   takePoint,
 } from "../operations/snapshot-set";
-import { snapshots } from "../openstack";
-import { deletionPolicy, nextDue, owner, place, retention, retentionOf, set, settleSlot, timing, timingRules } from "./inputs";
+import {
+  deletionPolicy,
+  nextDue,
+  owner,
+  place,
+  retention,
+  retentionOf,
+  set,
+  settleSlot,
+  timing,
+  timingRules,
+} from "./inputs";
 import { type Context, PartialFailure, resourceType, type State } from "./resource";
 
 const inputs = z.object({
@@ -23,18 +34,37 @@ const inputs = z.object({
   volumeId: z.string().min(1).describe("The Cinder volume to protect.").meta({ replaceOnChanges: true }),
   ...timing,
   retention: retention.default({ keepLast: 3, keepForDays: 7 }),
-  namePrefix: z.string().min(1).max(200).default("backup").describe("Snapshot names are `{namePrefix}-{set}-{timestamp}`."),
-  name: z.string().min(1).max(255).describe("The snapshot's whole name, instead of prefix, set and timestamp.").optional(),
+  namePrefix: z
+    .string()
+    .min(1)
+    .max(200)
+    .default("backup")
+    .describe("Snapshot names are `{namePrefix}-{set}-{timestamp}`."),
+  name: z
+    .string()
+    .min(1)
+    .max(255)
+    .describe("The snapshot's whole name, instead of prefix, set and timestamp.")
+    .optional(),
   description: z.string().max(255).describe("Description of the snapshots.").optional(),
   force: z
     .boolean()
     .default(true)
     .describe("Snapshot a volume that is attached. From microversion 3.66 Cinder always does. Default true."),
-  timeoutSeconds: z.number().positive().default(600).describe("Wait for `available`, and for each removal, in seconds."),
-  metadata: z.record(z.string(), z.string().max(255)).default({}).describe("More metadata for the snapshots."),
+  timeoutSeconds: z
+    .number()
+    .positive()
+    .default(600)
+    .describe("Wait for `available`, and for each removal, in seconds."),
+  metadata: z
+    .record(z.string(), z.string().max(255))
+    .default({})
+    .describe("More metadata for the snapshots."),
   adoptId: z
     .string()
-    .describe("A snapshot of this volume made by other means, to be taken into the set: stands in for `import`.")
+    .describe(
+      "A snapshot of this volume made by other means, to be taken into the set: stands in for `import`.",
+    )
     .optional(),
   deletionPolicy: deletionPolicy
     .default("delete")
@@ -52,7 +82,9 @@ const pointOutput = z.object({
 
 const outputs = z.object({
   snapshotId: z.string().describe("Id of the current recovery point; empty before the first one."),
-  takenAt: z.string().describe("When the current point was taken, ISO 8601 in UTC; empty before the first one."),
+  takenAt: z
+    .string()
+    .describe("When the current point was taken, ISO 8601 in UTC; empty before the first one."),
   sizeGib: z.number().describe("Size of the volume at that moment, in GiB."),
   points: z.array(pointOutput).describe("All points of the set, newest first, each with why it is kept."),
   removed: z
@@ -70,7 +102,8 @@ type Outputs = z.output<typeof outputs>;
  */
 export const cinderSnapshot = resourceType({
   name: "CinderSnapshot",
-  description: "The set of Cinder snapshots of one volume under one schedule and retention; the newest is current.",
+  description:
+    "The set of Cinder snapshots of one volume under one schedule and retention; the newest is current.",
   inputs,
   outputs,
   rules: timingRules,
@@ -92,9 +125,15 @@ export const cinderSnapshot = resourceType({
     const asOf = asOfOf(given, context);
     const present = state ? await points(setOf(given, context)) : [];
     const due = wanted(given) && !present.some(point => point.good && runKey(point) === runKey(given));
-    if (due) lines.push(`will take the recovery point of ${given.slot || "now"}${given.trigger ? ` (trigger '${given.trigger}')` : ""}`);
+    if (due)
+      lines.push(
+        `will take the recovery point of ${given.slot || "now"}${given.trigger ? ` (trigger '${given.trigger}')` : ""}`,
+      );
     const coming = due ? [{ ...comingPoint(given, context), time: asOf }] : [];
-    const decided = applyRetention([...present, ...coming], policyOf(given), { asOf, timeZone: given.timeZone });
+    const decided = applyRetention([...present, ...coming], policyOf(given), {
+      asOf,
+      timeZone: given.timeZone,
+    });
     for (const { point, reasons } of decided.keep)
       if (point.id !== comingId) lines.push(`will keep ${describePoint(point)}: ${reasons.join(", ")}`);
     for (const { point, reasons } of decided.remove)
@@ -135,7 +174,11 @@ export const cinderSnapshot = resourceType({
 });
 
 /** Observe, ensure, prune, return. */
-async function converge(given: Inputs, state: State<typeof inputs, typeof outputs> | undefined, context: Context): Promise<Outputs> {
+async function converge(
+  given: Inputs,
+  state: State<typeof inputs, typeof outputs> | undefined,
+  context: Context,
+): Promise<Outputs> {
   const members = setOf(given, context);
   if (state && state.owner !== given.owner) await handOver(members, state.owner);
   if (given.adoptId && given.adoptId !== state?.adoptId) await adopt(members, given, given.adoptId);
@@ -151,11 +194,18 @@ async function converge(given: Inputs, state: State<typeof inputs, typeof output
     });
     if (made) context.log(`took recovery point ${describePoint(point)}`);
   }
-  const pruned = await prune(members, policyOf(given), { asOf: asOfOf(given, context), timeZone: given.timeZone });
+  const pruned = await prune(members, policyOf(given), {
+    asOf: asOfOf(given, context),
+    timeZone: given.timeZone,
+  });
   const fresh = outputsOf(
     given,
     pruned,
-    pruned.removed.map(({ point, reasons }) => ({ snapshotId: point.id, time: instant(point.time), because: reasons })),
+    pruned.removed.map(({ point, reasons }) => ({
+      snapshotId: point.id,
+      time: instant(point.time),
+      because: reasons,
+    })),
   );
   if (pruned.failed.length > 0)
     throw new PartialFailure(
@@ -232,12 +282,27 @@ function comingPoint(given: Inputs, context: Context): SnapshotPoint {
   };
 }
 
-function keptOf(state: Inputs, present: SnapshotPoint[], context: Context): Pick<Pruned<SnapshotPoint>, "kept"> {
-  const decided = applyRetention(present, policyOf(state), { asOf: asOfOf(state, context), timeZone: state.timeZone });
-  return { kept: [...decided.keep, ...decided.remove].sort((a, b) => b.point.time.getTime() - a.point.time.getTime()) };
+function keptOf(
+  state: Inputs,
+  present: SnapshotPoint[],
+  context: Context,
+): Pick<Pruned<SnapshotPoint>, "kept"> {
+  const decided = applyRetention(present, policyOf(state), {
+    asOf: asOfOf(state, context),
+    timeZone: state.timeZone,
+  });
+  return {
+    kept: [...decided.keep, ...decided.remove].sort(
+      (a, b) => b.point.time.getTime() - a.point.time.getTime(),
+    ),
+  };
 }
 
-function outputsOf(given: Inputs, kept: Pick<Pruned<SnapshotPoint>, "kept">, removed: Outputs["removed"]): Outputs {
+function outputsOf(
+  given: Inputs,
+  kept: Pick<Pruned<SnapshotPoint>, "kept">,
+  removed: Outputs["removed"],
+): Outputs {
   const current = kept.kept.find(({ point }) => point.good)?.point;
   return {
     snapshotId: current?.snapshotId ?? "",
@@ -272,7 +337,11 @@ async function adopt(members: SnapshotSet, given: Inputs, id: string): Promise<v
   if (row.volume_id !== given.volumeId)
     throw new Error(`adopting snapshot ${id}: it is of volume ${row.volume_id}, not of ${given.volumeId}`);
   const takenAt = `${(row.created_at ?? "").slice(0, 19)}Z`;
-  const metadata = toMetadata({ ...markOf(given, { takenAt, time: takenAt }), slot: undefined, trigger: `adopted ${id}` });
+  const metadata = toMetadata({
+    ...markOf(given, { takenAt, time: takenAt }),
+    slot: undefined,
+    trigger: `adopted ${id}`,
+  });
   await snapshots.setMetadata(members.session, id, metadata);
   await inventoryOf(members.session).noteSnapshot({ ...row, metadata: { ...row.metadata, ...metadata } });
   members.log(`adopted snapshot ${id} of ${takenAt}`);

@@ -30,7 +30,10 @@ export const retention = z
     keepWithinWeekly: duration("Keep one point a week within this time."),
     keepWithinMonthly: duration("Keep one point a month within this time."),
     keepWithinYearly: duration("Keep one point a year within this time."),
-    keepTags: z.array(z.array(z.string())).describe("Keep points that carry all tags of one of these lists.").optional(),
+    keepTags: z
+      .array(z.array(z.string()))
+      .describe("Keep points that carry all tags of one of these lists.")
+      .optional(),
     minimum: z.number().int().min(1).describe("Never fewer good points than this. Default 1.").optional(),
   })
   .describe("Which recovery points are kept. What no rule keeps is removed once a newer good point exists.");
@@ -38,12 +41,20 @@ export const retention = z
 export const owner = z
   .string()
   .min(1)
-  .describe("`<project>/<stack>/<resource name>`, minted by the SDK: the mark on everything this resource makes.");
+  .describe(
+    "`<project>/<stack>/<resource name>`, minted by the SDK: the mark on everything this resource makes.",
+  );
 
-export const set = z.string().min(1).describe("Name of the backup set in marks and names. Default: the resource's name.");
+export const set = z
+  .string()
+  .min(1)
+  .describe("Name of the backup set in marks and names. Default: the resource's name.");
 
 export const place = {
-  cloud: z.string().describe("Name in clouds.yaml. Default: the stack's configuration, then OS_*.").optional(),
+  cloud: z
+    .string()
+    .describe("Name in clouds.yaml. Default: the stack's configuration, then OS_*.")
+    .optional(),
   region: z.string().describe("Region, where the cloud has several.").optional(),
 };
 
@@ -55,22 +66,32 @@ export const timing = {
         "weekly, monthly, yearly, daily-random. Without one a single point is taken.",
     )
     .optional(),
-  timeZone: z.string().default("UTC").describe("IANA time zone of the schedule and of retention's days. Default UTC."),
-  paused: z.boolean().default(false).describe("True takes no new points; the existing ones are kept. Default false."),
+  timeZone: z
+    .string()
+    .default("UTC")
+    .describe("IANA time zone of the schedule and of retention's days. Default UTC."),
+  paused: z
+    .boolean()
+    .default(false)
+    .describe("True takes no new points; the existing ones are kept. Default false."),
   trigger: z.string().describe("Any text; a new one asks for a point now, outside the schedule.").optional(),
   slot: z
     .string()
     .default("")
-    .describe("The newest scheduled instant that has passed, ISO 8601 in UTC; empty without one. Added by check.")
+    .describe(
+      "The newest scheduled instant that has passed, ISO 8601 in UTC; empty without one. Added by check.",
+    )
     .meta({ computed: true }),
 };
 
 export const deletionPolicy = z.enum(["delete", "retain"]);
 
 /** The schedule of a resource, where it has one. The seed spreads `daily-random` sets over the day. */
-export function scheduleOf(inputs: { schedule?: string | undefined; timeZone?: string | undefined; owner?: string | undefined }):
-  | Schedule
-  | undefined {
+export function scheduleOf(inputs: {
+  schedule?: string | undefined;
+  timeZone?: string | undefined;
+  owner?: string | undefined;
+}): Schedule | undefined {
   if (inputs.schedule === undefined) return undefined;
   return parseSchedule(inputs.schedule, { timeZone: inputs.timeZone ?? "UTC", seed: inputs.owner ?? "" });
 }
@@ -80,7 +101,12 @@ export function scheduleOf(inputs: { schedule?: string | undefined; timeZone?: s
  * that neither a clock set back nor a changed schedule asks for a point of the past.
  */
 export function settleSlot(
-  inputs: { schedule?: string | undefined; timeZone?: string | undefined; owner?: string | undefined; paused?: boolean },
+  inputs: {
+    schedule?: string | undefined;
+    timeZone?: string | undefined;
+    owner?: string | undefined;
+    paused?: boolean;
+  },
   olds: { slot?: string | undefined } | undefined,
   now: Date,
 ): string {
@@ -93,7 +119,9 @@ export function settleSlot(
 }
 
 /** When the next point is due, as ISO 8601, or undefined without a schedule. */
-export function nextDue(inputs: Parameters<typeof scheduleOf>[0] & { slot?: string | undefined; paused?: boolean }): string | undefined {
+export function nextDue(
+  inputs: Parameters<typeof scheduleOf>[0] & { slot?: string | undefined; paused?: boolean },
+): string | undefined {
   const schedule = scheduleOf(inputs);
   if (!schedule?.takesPoints || inputs.paused || !inputs.slot) return undefined;
   const next = nextSlot(schedule, new Date(inputs.slot));
@@ -101,9 +129,15 @@ export function nextDue(inputs: Parameters<typeof scheduleOf>[0] & { slot?: stri
 }
 
 /** The retention in force: Snapmanager's count stands for `keepLast` where the policy names none. */
-export function retentionOf(inputs: Parameters<typeof scheduleOf>[0] & { retention?: z.output<typeof retention> | undefined }): Retention | undefined {
+export function retentionOf(
+  inputs: Parameters<typeof scheduleOf>[0] & { retention?: z.output<typeof retention> | undefined },
+): Retention | undefined {
   const counted = scheduleOf(inputs)?.count;
-  if (inputs.retention) return withoutUndefined({ ...inputs.retention, keepLast: inputs.retention.keepLast ?? (counted || undefined) });
+  if (inputs.retention)
+    return withoutUndefined({
+      ...inputs.retention,
+      keepLast: inputs.retention.keepLast ?? (counted || undefined),
+    });
   return counted ? { keepLast: counted } : undefined;
 }
 

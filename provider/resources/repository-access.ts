@@ -6,7 +6,9 @@ export const repositoryAccess = z.strictObject({
   url: z
     .string()
     .min(1)
-    .describe("As restic spells it: `/srv/restic`, `s3:https://host/bucket/path`, `rest:https://host/`, `sftp:…`, `swift:…`."),
+    .describe(
+      "As restic spells it: `/srv/restic`, `s3:https://host/bucket/path`, `rest:https://host/`, `sftp:…`, `swift:…`.",
+    ),
   password: z.string().min(1).describe("The repository's password.").meta({ secret: true }).optional(),
   passwordFile: z.string().describe("A file with the password, on the machine that runs restic.").optional(),
   passwordCommand: z.string().describe("A command that prints the password.").optional(),
@@ -15,12 +17,17 @@ export const repositoryAccess = z.strictObject({
     .describe("Keys of the repository's store, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
     .meta({ secret: true })
     .optional(),
-  caCertFile: z.string().describe("CA certificate of the store's TLS, PEM, on the machine that runs restic.").optional(),
+  caCertFile: z
+    .string()
+    .describe("CA certificate of the store's TLS, PEM, on the machine that runs restic.")
+    .optional(),
 });
 
 /** Exactly one way to the password; a message names the property otherwise. */
 export function accessRules(access: Partial<z.output<typeof repositoryAccess>>, prefix: string) {
-  const ways = (["password", "passwordFile", "passwordCommand"] as const).filter(key => access[key] !== undefined);
+  const ways = (["password", "passwordFile", "passwordCommand"] as const).filter(
+    key => access[key] !== undefined,
+  );
   if (ways.length === 1) return [];
   return [
     {
@@ -35,5 +42,7 @@ export function accessRules(access: Partial<z.output<typeof repositoryAccess>>, 
 
 /** Without the keys that are absent, as restic's layer takes it. */
 export function accessOf(given: z.output<typeof repositoryAccess>): RepositoryAccess {
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as unknown as RepositoryAccess;
+  return Object.fromEntries(
+    Object.entries(given).filter(([, value]) => value !== undefined),
+  ) as unknown as RepositoryAccess;
 }

@@ -63,10 +63,13 @@ export interface ResourceType<I extends z.ZodObject = z.ZodObject, O extends z.Z
 }
 
 /** What the engine keeps of a resource: its inputs and its outputs in one object. */
-export type State<I extends z.ZodObject = z.ZodObject, O extends z.ZodObject = z.ZodObject> = z.output<I> & z.output<O>;
+export type State<I extends z.ZodObject = z.ZodObject, O extends z.ZodObject = z.ZodObject> = z.output<I> &
+  z.output<O>;
 
 /** Keeps the types of the two schemas together while a resource is written down. */
-export function resourceType<I extends z.ZodObject, O extends z.ZodObject>(type: ResourceType<I, O>): ResourceType<I, O> {
+export function resourceType<I extends z.ZodObject, O extends z.ZodObject>(
+  type: ResourceType<I, O>,
+): ResourceType<I, O> {
   return type;
 }
 

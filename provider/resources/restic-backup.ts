@@ -2,8 +2,8 @@ import { z } from "zod";
 import { backUpVolume } from "../operations/back-up-volume";
 import { instant, type Mark, runKey } from "../operations/marks";
 import { glance } from "../operations/restic-inventory";
-import { applyRetention, type Decision, type Retention } from "../operations/retention";
 import { forgetByRetention, type ResticPoint, resticPoints } from "../operations/restic-set";
+import { applyRetention, type Decision, type Retention } from "../operations/retention";
 import { setNameOf } from "./cinder-snapshot";
 import { deletionPolicy, owner, place, retention, set, timingRules } from "./inputs";
 import { accessOf, accessRules, repositoryAccess } from "./repository-access";
@@ -14,12 +14,21 @@ const inputs = z.object({
   set: set.optional(),
   ...place,
   snapshotId: z.string().describe("The Cinder snapshot to back up. Empty: there is nothing to back up yet."),
-  slot: z.string().default("").describe("The slot of that snapshot: one restic snapshot is made for each. Empty without a schedule."),
+  slot: z
+    .string()
+    .default("")
+    .describe("The slot of that snapshot: one restic snapshot is made for each. Empty without a schedule."),
   trigger: z.string().describe("The trigger of that snapshot.").optional(),
-  takenAt: z.string().describe("When that snapshot was taken, ISO 8601 in UTC; the restic snapshot's time.").optional(),
+  takenAt: z
+    .string()
+    .describe("When that snapshot was taken, ISO 8601 in UTC; the restic snapshot's time.")
+    .optional(),
   temporaryVolume: z
     .strictObject({
-      owner: z.string().min(1).describe("Owner mark of the TemporaryVolume, to find or remake its volume by."),
+      owner: z
+        .string()
+        .min(1)
+        .describe("Owner mark of the TemporaryVolume, to find or remake its volume by."),
       volumeId: z.string().describe("Its volume, where it is known.").optional(),
       volumeType: z.string().describe("Volume type. Default: the source volume's.").optional(),
       availabilityZone: z.string().describe("Availability zone. Default: the source's.").optional(),
@@ -38,20 +47,41 @@ const inputs = z.object({
   content: z
     .enum(["auto", "file", "block"])
     .default("auto")
-    .describe("'file' reads the file system, 'block' streams the device, 'auto' takes files where there are any."),
-  paths: z.array(z.string().min(1)).min(1).default(["/"]).describe("Paths inside the volume. Default everything."),
-  exclude: z.array(z.string().min(1)).default([]).describe("Patterns to leave out, as restic's --exclude takes them."),
-  host: z.string().min(1).describe("restic's host name, the same in every run. Default: the set's name.").optional(),
+    .describe(
+      "'file' reads the file system, 'block' streams the device, 'auto' takes files where there are any.",
+    ),
+  paths: z
+    .array(z.string().min(1))
+    .min(1)
+    .default(["/"])
+    .describe("Paths inside the volume. Default everything."),
+  exclude: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("Patterns to leave out, as restic's --exclude takes them."),
+  host: z
+    .string()
+    .min(1)
+    .describe("restic's host name, the same in every run. Default: the set's name.")
+    .optional(),
   retention: retention.describe("Which restic snapshots are kept. Default: all.").optional(),
   timeZone: z.string().default("UTC").describe("IANA time zone of retention's days. Default UTC."),
-  timeoutSeconds: z.number().positive().default(86_400).describe("Deadline of one backup, in seconds. Default a day."),
+  timeoutSeconds: z
+    .number()
+    .positive()
+    .default(86_400)
+    .describe("Deadline of one backup, in seconds. Default a day."),
   onFailure: z
     .enum(["cleanup", "keepSnapshot"])
     .default("keepSnapshot")
-    .describe("After a failed backup: 'cleanup' removes the new Cinder snapshot too, 'keepSnapshot' keeps it."),
+    .describe(
+      "After a failed backup: 'cleanup' removes the new Cinder snapshot too, 'keepSnapshot' keeps it.",
+    ),
   deletionPolicy: deletionPolicy
     .default("retain")
-    .describe("Whether the restic snapshots go with the resource: 'retain' (default) keeps them, 'delete' forgets them."),
+    .describe(
+      "Whether the restic snapshots go with the resource: 'retain' (default) keeps them, 'delete' forgets them.",
+    ),
 });
 
 const outputs = z.object({
@@ -94,7 +124,12 @@ export const resticBackup = resourceType({
     ...timingRules({ timeZone: given.timeZone, retention: given.retention }),
     ...(given.repository ? accessRules(given.repository, "repository.") : []),
     ...(given.onFailure === "cleanup" && "source" in given && given.source === undefined
-      ? [{ property: "source", reason: "onFailure 'cleanup' needs the source set, give source.owner and source.volumeId" }]
+      ? [
+          {
+            property: "source",
+            reason: "onFailure 'cleanup' needs the source set, give source.owner and source.volumeId",
+          },
+        ]
       : []),
   ],
 
@@ -110,13 +145,19 @@ export const resticBackup = resourceType({
   },
 
   async plan(state, given) {
-    const due = given.snapshotId !== "" && !(state && runKey(state) === runKey(given) && state.resticSnapshotId);
-    const lines = due ? [`will back up the recovery point of ${given.slot || "this run"} into the repository`] : [];
+    const due =
+      given.snapshotId !== "" && !(state && runKey(state) === runKey(given) && state.resticSnapshotId);
+    const lines = due
+      ? [`will back up the recovery point of ${given.slot || "this run"} into the repository`]
+      : [];
     const asOf = asOfOf(given, new Date(given.takenAt ?? Date.now()));
     const present = (state?.points ?? []).map(asRetentionPoint);
     const coming = due && given.slot ? [{ id: "coming", time: asOf, good: true, tags: [], what: "" }] : [];
     if (!given.retention) return lines;
-    const decided = applyRetention([...present, ...coming], given.retention as Retention, { asOf, timeZone: given.timeZone });
+    const decided = applyRetention([...present, ...coming], given.retention as Retention, {
+      asOf,
+      timeZone: given.timeZone,
+    });
     for (const { point, reasons } of decided.keep)
       if (point.id !== "coming") lines.push(`will keep restic snapshot ${point.what}: ${reasons.join(", ")}`);
     for (const { point, reasons } of decided.remove)
@@ -138,7 +179,11 @@ export const resticBackup = resourceType({
 
   async read(id, state, context) {
     if (state.points.length === 0) return { id, outputs: outputsOf(state, []) };
-    const present = await resticPoints(context.repository(accessOf(state.repository)), state.owner, context.signal);
+    const present = await resticPoints(
+      context.repository(accessOf(state.repository)),
+      state.owner,
+      context.signal,
+    );
     if (present.length === 0) return undefined;
     return { id, outputs: outputsOf(state, decided(present, state)) };
   },
@@ -148,7 +193,9 @@ export const resticBackup = resourceType({
   async delete(_id, state, context) {
     await context.mover.cleanup({ owner: state.owner, log: context.log });
     if (state.deletionPolicy === "retain") {
-      context.log(`deletionPolicy is 'retain': ${state.points.length} restic snapshots stay in the repository`);
+      context.log(
+        `deletionPolicy is 'retain': ${state.points.length} restic snapshots stay in the repository`,
+      );
       return;
     }
     const repository = context.repository(accessOf(state.repository));
@@ -158,8 +205,16 @@ export const resticBackup = resourceType({
 });
 
 async function converge(given: Inputs, state: BackupState | undefined, context: Context): Promise<Outputs> {
-  const before: LastRun = state ?? { phase: "Pending", filesTotal: 0, bytesTotal: 0, bytesAdded: 0, durationSeconds: 0, readBy: "" };
-  if (given.snapshotId === "") return { ...outputsOf(before, []), ...(state ? { points: state.points } : {}) };
+  const before: LastRun = state ?? {
+    phase: "Pending",
+    filesTotal: 0,
+    bytesTotal: 0,
+    bytesAdded: 0,
+    durationSeconds: 0,
+    readBy: "",
+  };
+  if (given.snapshotId === "")
+    return { ...outputsOf(before, []), ...(state ? { points: state.points } : {}) };
   const repository = context.repository(accessOf(given.repository));
   await repository.ensureInitialised(context.signal ? { signal: context.signal } : {});
   const session = context.session(given);
@@ -213,15 +268,23 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
         `snapshot ${moved.snapshotId.slice(0, 8)} is kept, marked '${"partial"}', and nothing was forgotten`,
       { id: given.owner, outputs: outputsOf(run, backedUp.points.map(unjudged)) },
     );
-  if (moved) context.log(`Succeeded: ${moved.filesTotal} files, ${moved.bytesAdded} bytes added in ${moved.durationSeconds.toFixed(1)} s`);
+  if (moved)
+    context.log(
+      `Succeeded: ${moved.filesTotal} files, ${moved.bytesAdded} bytes added in ${moved.durationSeconds.toFixed(1)} s`,
+    );
   if (!given.retention) return outputsOf(run, backedUp.points.map(unjudged));
   try {
-    const { kept, removed } = await forgetByRetention(repository, backedUp.points, given.retention as Retention, {
-      asOf: asOfOf(given, takenAt),
-      timeZone: given.timeZone,
-      log: context.log,
-      signal: context.signal,
-    });
+    const { kept, removed } = await forgetByRetention(
+      repository,
+      backedUp.points,
+      given.retention as Retention,
+      {
+        asOf: asOfOf(given, takenAt),
+        timeZone: given.timeZone,
+        log: context.log,
+        signal: context.signal,
+      },
+    );
     return outputsOf(run, kept, removed);
   } catch (error) {
     throw new PartialFailure(
@@ -232,7 +295,10 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
   }
 }
 
-type LastRun = Pick<Outputs, "phase" | "filesTotal" | "bytesTotal" | "bytesAdded" | "durationSeconds" | "readBy">;
+type LastRun = Pick<
+  Outputs,
+  "phase" | "filesTotal" | "bytesTotal" | "bytesAdded" | "durationSeconds" | "readBy"
+>;
 
 function markOf(given: Inputs, state: BackupState | undefined, takenAt: Date): Mark {
   const slotPassed = state === undefined || state.slot !== given.slot;
@@ -275,7 +341,11 @@ function asRetentionPoint(point: Outputs["points"][number]) {
   };
 }
 
-function outputsOf(run: LastRun, kept: Decision<ResticPoint>[], removed: Decision<ResticPoint>[] = []): Outputs {
+function outputsOf(
+  run: LastRun,
+  kept: Decision<ResticPoint>[],
+  removed: Decision<ResticPoint>[] = [],
+): Outputs {
   return {
     resticSnapshotId: kept.find(({ point }) => point.good)?.point.id ?? "",
     phase: run.phase,

@@ -6,8 +6,13 @@ import { owner } from "./inputs";
 import { accessOf, accessRules, repositoryAccess } from "./repository-access";
 import { type Context, type Refusal, resourceType, type State } from "./resource";
 
-const maintenance = (what: string) => z.string().describe(`When ${what}: a schedule as for CinderSnapshot. Default: never.`).optional();
-const computedSlot = z.string().describe("Added by check; not an input for people.").meta({ computed: true }).optional();
+const maintenance = (what: string) =>
+  z.string().describe(`When ${what}: a schedule as for CinderSnapshot. Default: never.`).optional();
+const computedSlot = z
+  .string()
+  .describe("Added by check; not an input for people.")
+  .meta({ computed: true })
+  .optional();
 
 const inputs = z.object({
   owner,
@@ -15,13 +20,17 @@ const inputs = z.object({
   initialise: z
     .boolean()
     .default(true)
-    .describe("Make the repository where it is provably absent; never when it is only locked or unreachable. Default true."),
+    .describe(
+      "Make the repository where it is provably absent; never when it is only locked or unreachable. Default true.",
+    ),
   timeZone: z.string().default("UTC").describe("IANA time zone of the schedules. Default UTC."),
   checkSchedule: maintenance("the repository is checked"),
   readDataSubset: z
     .string()
     .regex(/^(\d+(\.\d+)?%|\d+\/\d+|\d+[KMGT])$/, "must be like '10%', '1/7' or '5G'")
-    .describe("How much of the data a check reads. Default: structure only, which does not find corrupted contents.")
+    .describe(
+      "How much of the data a check reads. Default: structure only, which does not find corrupted contents.",
+    )
     .optional(),
   pruneSchedule: maintenance("unreferenced data is removed"),
   copyTo: repositoryAccess.describe("A second repository that every snapshot is copied to.").optional(),
@@ -47,7 +56,8 @@ const maintenanceKinds = ["check", "prune", "copy"] as const;
 /** A repository: initialised, reachable, checked and pruned on a schedule, copied to a second one. Never deletes data. */
 export const resticRepository = resourceType({
   name: "ResticRepository",
-  description: "A restic repository: initialised, reachable, its check and prune on a schedule, optionally copied to a second one.",
+  description:
+    "A restic repository: initialised, reachable, its check and prune on a schedule, optionally copied to a second one.",
   inputs,
   outputs,
 
@@ -73,7 +83,10 @@ export const resticRepository = resourceType({
     for (const kind of maintenanceKinds) {
       const schedule = given[`${kind}Schedule`];
       if (schedule === undefined) continue;
-      const newest = newestSlot(parseSchedule(schedule, { timeZone: given.timeZone, seed: given.owner }), context.now);
+      const newest = newestSlot(
+        parseSchedule(schedule, { timeZone: given.timeZone, seed: given.owner }),
+        context.now,
+      );
       const old = olds?.[`${kind}Slot`];
       const slot = newest && instant(newest);
       settled[`${kind}Slot`] = old !== undefined && (slot === undefined || slot < old) ? old : slot;
@@ -117,7 +130,11 @@ export const resticRepository = resourceType({
   },
 });
 
-async function converge(given: Inputs, state: State<typeof inputs, typeof outputs> | undefined, context: Context): Promise<Outputs> {
+async function converge(
+  given: Inputs,
+  state: State<typeof inputs, typeof outputs> | undefined,
+  context: Context,
+): Promise<Outputs> {
   const repository = context.repository(accessOf(accessPart(given)));
   const signal = context.signal ? { signal: context.signal } : {};
   const made = given.initialise && (await repository.ensureInitialised(signal)) === "created";
@@ -135,7 +152,8 @@ async function converge(given: Inputs, state: State<typeof inputs, typeof output
     fresh[lastOf[kind]] = slot;
     if (made) continue;
     context.log(`${kind}, due since ${slot}`);
-    if (kind === "check") await repository.check(given.readDataSubset ? { readDataSubset: given.readDataSubset } : {});
+    if (kind === "check")
+      await repository.check(given.readDataSubset ? { readDataSubset: given.readDataSubset } : {});
     if (kind === "prune") await repository.prune(signal);
     if (kind === "copy" && given.copyTo) await copy(given, given.copyTo, context);
   }
@@ -144,7 +162,11 @@ async function converge(given: Inputs, state: State<typeof inputs, typeof output
 
 const lastOf = { check: "lastCheck", prune: "lastPrune", copy: "lastCopy" } as const;
 
-function isDue(kind: (typeof maintenanceKinds)[number], given: Inputs, state: Partial<Inputs & Outputs> | undefined): boolean {
+function isDue(
+  kind: (typeof maintenanceKinds)[number],
+  given: Inputs,
+  state: Partial<Inputs & Outputs> | undefined,
+): boolean {
   const slot = given[`${kind}Slot`];
   return slot !== undefined && slot !== state?.[lastOf[kind]];
 }

@@ -1,5 +1,9 @@
 import { z } from "zod";
-import { ensureTemporaryVolume, releaseTemporaryVolume, type TemporaryVolumeSpec } from "../operations/temporary-volume";
+import {
+  ensureTemporaryVolume,
+  releaseTemporaryVolume,
+  type TemporaryVolumeSpec,
+} from "../operations/temporary-volume";
 import { setNameOf } from "./cinder-snapshot";
 import { owner, place, set } from "./inputs";
 import { resourceType } from "./resource";
@@ -12,12 +16,32 @@ const inputs = z.object({
     .string()
     .describe("The Cinder snapshot to make the volume from. Empty: there is nothing to make yet.")
     .meta({ replaceOnChanges: true }),
-  slot: z.string().default("").describe("The slot of that snapshot: a preview knows by it whether the volume will be made anew."),
+  slot: z
+    .string()
+    .default("")
+    .describe("The slot of that snapshot: a preview knows by it whether the volume will be made anew."),
   trigger: z.string().describe("The trigger of that snapshot.").optional(),
-  volumeType: z.string().describe("Volume type. Default: the source volume's.").meta({ replaceOnChanges: true }).optional(),
-  availabilityZone: z.string().describe("Availability zone. Default: the source's.").meta({ replaceOnChanges: true }).optional(),
-  sizeGib: z.number().int().positive().describe("Size in GiB, not below the snapshot's. Default: the snapshot's.").optional(),
-  timeoutSeconds: z.number().positive().default(300).describe("Wait for `available`, and for the removal, in seconds."),
+  volumeType: z
+    .string()
+    .describe("Volume type. Default: the source volume's.")
+    .meta({ replaceOnChanges: true })
+    .optional(),
+  availabilityZone: z
+    .string()
+    .describe("Availability zone. Default: the source's.")
+    .meta({ replaceOnChanges: true })
+    .optional(),
+  sizeGib: z
+    .number()
+    .int()
+    .positive()
+    .describe("Size in GiB, not below the snapshot's. Default: the snapshot's.")
+    .optional(),
+  timeoutSeconds: z
+    .number()
+    .positive()
+    .default(300)
+    .describe("Wait for `available`, and for the removal, in seconds."),
   expiresAfterSeconds: z
     .number()
     .positive()
@@ -42,7 +66,9 @@ export const temporaryVolume = resourceType({
   async create(given, context) {
     if (given.snapshotId === "") return { id: `${given.owner}#none`, outputs: { volumeId: "" } };
     const { volume, made } = await ensureTemporaryVolume(context.session(given), specOf(given), context);
-    context.log(`${made ? "made" : "adopted"} temporary volume ${volume.id} from snapshot ${given.snapshotId}`);
+    context.log(
+      `${made ? "made" : "adopted"} temporary volume ${volume.id} from snapshot ${given.snapshotId}`,
+    );
     return { id: volume.id, outputs: { volumeId: volume.id } };
   },
 
@@ -53,7 +79,10 @@ export const temporaryVolume = resourceType({
 
   async delete(_id, state, context) {
     if (state.snapshotId === "") return;
-    await releaseTemporaryVolume(context.session(state), specOf(state), { volumeId: state.volumeId, signal: context.signal });
+    await releaseTemporaryVolume(context.session(state), specOf(state), {
+      volumeId: state.volumeId,
+      signal: context.signal,
+    });
   },
 });
 

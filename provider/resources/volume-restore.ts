@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { Volume } from "../openstack/volumes";
 import { isNotFound, snapshots, volumes } from "../openstack";
+import type { Volume } from "../openstack/volumes";
 import { fromTags, instant } from "../operations/marks";
 import { removeUntilGone } from "../operations/remove";
 import { restoreVolume } from "../operations/restore-volume";
@@ -12,11 +12,18 @@ import { type Context, type Refusal, resourceType } from "./resource";
 const inputs = z.object({
   owner,
   ...place,
-  snapshotId: z.string().min(1).describe("The Cinder snapshot to restore.").meta({ replaceOnChanges: true }).optional(),
+  snapshotId: z
+    .string()
+    .min(1)
+    .describe("The Cinder snapshot to restore.")
+    .meta({ replaceOnChanges: true })
+    .optional(),
   resticSnapshotId: z
     .string()
     .min(1)
-    .describe("The restic snapshot to restore: its id, a unique beginning of it, or 'latest' of `backupOwner`.")
+    .describe(
+      "The restic snapshot to restore: its id, a unique beginning of it, or 'latest' of `backupOwner`.",
+    )
     .meta({ replaceOnChanges: true })
     .optional(),
   backupOwner: z
@@ -25,7 +32,12 @@ const inputs = z.object({
     .meta({ replaceOnChanges: true })
     .optional(),
   repository: repositoryAccess.describe("The repository that holds it.").optional(),
-  name: z.string().min(1).max(255).describe("Name of the new volume. Default `restore-{resource name}`.").optional(),
+  name: z
+    .string()
+    .min(1)
+    .max(255)
+    .describe("Name of the new volume. Default `restore-{resource name}`.")
+    .optional(),
   description: z.string().max(255).describe("Description of the new volume. Default none.").optional(),
   sizeGib: z
     .number()
@@ -34,16 +46,27 @@ const inputs = z.object({
     .describe("Size in GiB. Default the snapshot's; needed for a restore from restic.")
     .meta({ replaceOnChanges: true })
     .optional(),
-  volumeType: z.string().describe("Volume type. Default: the source's.").meta({ replaceOnChanges: true }).optional(),
+  volumeType: z
+    .string()
+    .describe("Volume type. Default: the source's.")
+    .meta({ replaceOnChanges: true })
+    .optional(),
   availabilityZone: z.string().describe("Availability zone.").meta({ replaceOnChanges: true }).optional(),
   fileSystem: z
     .enum(["ext4", "xfs"])
     .default("ext4")
     .describe("File system made on the volume for a restore of files from restic. Default ext4.")
     .meta({ replaceOnChanges: true }),
-  verify: z.boolean().default(true).describe("Read everything back and compare it with the repository. Default true."),
+  verify: z
+    .boolean()
+    .default(true)
+    .describe("Read everything back and compare it with the repository. Default true."),
   metadata: z.record(z.string(), z.string().max(255)).default({}).describe("More metadata for the volume."),
-  timeoutSeconds: z.number().positive().default(86_400).describe("Deadline of the restore, in seconds. Default a day."),
+  timeoutSeconds: z
+    .number()
+    .positive()
+    .default(86_400)
+    .describe("Deadline of the restore, in seconds. Default a day."),
   deletionPolicy: deletionPolicy
     .default("retain")
     .describe("Whether the restored volume goes with the resource: 'retain' (default) or 'delete'."),
@@ -92,8 +115,10 @@ export const volumeRestore = resourceType({
     }
     if (given.resticSnapshotId === undefined)
       return [{ property: "snapshotId", reason: "one of snapshotId and resticSnapshotId is required" }];
-    if (given.repository === undefined) return [{ property: "repository", reason: "is required with resticSnapshotId" }];
-    if (given.sizeGib === undefined) return [{ property: "sizeGib", reason: "is required with resticSnapshotId" }];
+    if (given.repository === undefined)
+      return [{ property: "repository", reason: "is required with resticSnapshotId" }];
+    if (given.sizeGib === undefined)
+      return [{ property: "sizeGib", reason: "is required with resticSnapshotId" }];
     return [];
   },
 
@@ -119,7 +144,10 @@ export const volumeRestore = resourceType({
 
   async update(id, state, given, context) {
     if (given.name !== state.name || given.description !== state.description)
-      await volumes.update(context.session(given), id, { name: nameOf(given), description: given.description ?? "" });
+      await volumes.update(context.session(given), id, {
+        name: nameOf(given),
+        description: given.description ?? "",
+      });
     return state;
   },
 
@@ -135,7 +163,11 @@ export const volumeRestore = resourceType({
   },
 });
 
-async function fromCinder(given: Inputs, snapshotId: string, context: Context): Promise<Omit<Outputs, "durationSeconds">> {
+async function fromCinder(
+  given: Inputs,
+  snapshotId: string,
+  context: Context,
+): Promise<Omit<Outputs, "durationSeconds">> {
   const session = context.session(given);
   const snapshot = await snapshots.get(session, snapshotId);
   const source = `cinder:${snapshotId}`;
@@ -143,7 +175,9 @@ async function fromCinder(given: Inputs, snapshotId: string, context: Context): 
     { ...targetOf(given, context), sourceKey: source, snapshotId, sizeGib: given.sizeGib ?? snapshot.size },
     async made => {
       if (made.snapshot_id !== snapshotId || made.size < snapshot.size)
-        throw new Error(`restoring volume ${made.id}: it is not made from snapshot ${snapshotId} in full size`);
+        throw new Error(
+          `restoring volume ${made.id}: it is not made from snapshot ${snapshotId} in full size`,
+        );
     },
   );
   return {
@@ -163,7 +197,10 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
   const matching =
     wanted === "latest"
       ? all
-          .filter(snapshot => fromTags(snapshot.tags)?.owner === given.backupOwner && !snapshot.tags.includes("partial"))
+          .filter(
+            snapshot =>
+              fromTags(snapshot.tags)?.owner === given.backupOwner && !snapshot.tags.includes("partial"),
+          )
           .sort((a, b) => b.time.getTime() - a.time.getTime())
           .slice(0, 1)
       : all.filter(snapshot => snapshot.id.startsWith(wanted));
@@ -174,20 +211,22 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
     );
   const source = `restic:${found.id}`;
   const content = found.tags.includes("content=block") ? "block" : "file";
-  const { volume, filled } = await restoreVolume({ ...targetOf(given, context), sourceKey: source, sizeGib: given.sizeGib }, (made: Volume) =>
-    context.mover.restore({
-      session: context.session(given),
-      volumeId: made.id,
-      owner: given.owner,
-      repository: access,
-      resticSnapshotId: found.id,
-      content,
-      fileSystem: given.fileSystem,
-      verify: given.verify,
-      timeoutSeconds: given.timeoutSeconds,
-      log: context.log,
-      signal: context.signal,
-    }),
+  const { volume, filled } = await restoreVolume(
+    { ...targetOf(given, context), sourceKey: source, sizeGib: given.sizeGib },
+    (made: Volume) =>
+      context.mover.restore({
+        session: context.session(given),
+        volumeId: made.id,
+        owner: given.owner,
+        repository: access,
+        resticSnapshotId: found.id,
+        content,
+        fileSystem: given.fileSystem,
+        verify: given.verify,
+        timeoutSeconds: given.timeoutSeconds,
+        log: context.log,
+        signal: context.signal,
+      }),
   );
   return {
     volumeId: volume.id,

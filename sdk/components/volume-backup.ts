@@ -21,10 +21,21 @@ export interface VolumeBackupArgs {
   /** The Cinder snapshots: force (default true), timeoutSeconds (600), namePrefix ("backup"), retention (keepLast 3, keepForDays 7). */
   snapshot?: Pick<
     CinderSnapshotArgs,
-    "force" | "timeoutSeconds" | "namePrefix" | "retention" | "description" | "metadata" | "deletionPolicy" | "adoptId"
+    | "force"
+    | "timeoutSeconds"
+    | "namePrefix"
+    | "retention"
+    | "description"
+    | "metadata"
+    | "deletionPolicy"
+    | "adoptId"
   >;
   /** The temporary volume: volumeType (the source's), timeoutSeconds (300). */
-  temporaryVolume?: { volumeType?: pulumi.Input<string>; availabilityZone?: pulumi.Input<string>; timeoutSeconds?: pulumi.Input<number> };
+  temporaryVolume?: {
+    volumeType?: pulumi.Input<string>;
+    availabilityZone?: pulumi.Input<string>;
+    timeoutSeconds?: pulumi.Input<number>;
+  };
   /** restic's host name. Default: the set's name. */
   host?: ResticBackupArgs["host"];
   /** Paths inside the volume. Default everything. */

@@ -1,8 +1,8 @@
 import type { Readable } from "node:stream";
-import { openRepository } from "../../restic";
-import type { BackupRun, MovedBackup, Mover, RestoreRun } from "../mover";
 import { attachVolume, endAttachments } from "../../operations/attach-volume";
 import { UndoList } from "../../operations/undo-list";
+import { openRepository } from "../../restic";
+import type { BackupRun, MovedBackup, Mover, RestoreRun } from "../mover";
 import { cleanUp } from "./clean-up";
 import { mountPathOf } from "./mount-path";
 import { type OpenedVolume, type OpenVolume, openVolume } from "./open-volume";
@@ -65,13 +65,21 @@ async function opened<T>(
   }
 }
 
-async function fill(run: RestoreRun, volume: OpenedVolume): Promise<{ how: string; ownersPreserved: boolean }> {
+async function fill(
+  run: RestoreRun,
+  volume: OpenedVolume,
+): Promise<{ how: string; ownersPreserved: boolean }> {
   const repository = openRepository(run.repository, { log: run.log });
   const signal = run.signal ? { signal: run.signal } : {};
   run.log(`restoring ${run.resticSnapshotId.slice(0, 8)} by ${volume.how}`);
-  if (volume.directory === undefined) await repository.dumpTo(run.resticSnapshotId, blockFileName, volume.device.path);
+  if (volume.directory === undefined)
+    await repository.dumpTo(run.resticSnapshotId, blockFileName, volume.device.path);
   else
-    await repository.restore(run.resticSnapshotId, { target: volume.directory, verify: run.verify, ...signal });
+    await repository.restore(run.resticSnapshotId, {
+      target: volume.directory,
+      verify: run.verify,
+      ...signal,
+    });
   return { how: volume.how, ownersPreserved: volume.ownersPreserved };
 }
 
@@ -85,7 +93,11 @@ async function backUp(run: BackupRun, volume: OpenedVolume): Promise<MovedBackup
   let lastLine = Date.now();
   const common = {
     host: run.host,
-    tags: [...run.tags, `content=${content}`, ...(volume.fileSystem ? [`filesystem=${volume.fileSystem}`] : [])],
+    tags: [
+      ...run.tags,
+      `content=${content}`,
+      ...(volume.fileSystem ? [`filesystem=${volume.fileSystem}`] : []),
+    ],
     time: run.time,
     timeoutSeconds: run.timeoutSeconds,
     ...(run.signal && { signal: run.signal }),
@@ -129,7 +141,9 @@ function relative(path: string): string {
 
 function progressLine(seen: { bytesDone: number; bytesTotal?: number; etaSeconds?: number }): string {
   const gib = (bytes: number) => (bytes / 2 ** 30).toFixed(1);
-  const total = seen.bytesTotal ? `/${gib(seen.bytesTotal)} GiB ${Math.floor((100 * seen.bytesDone) / seen.bytesTotal)}%` : " GiB";
+  const total = seen.bytesTotal
+    ? `/${gib(seen.bytesTotal)} GiB ${Math.floor((100 * seen.bytesDone) / seen.bytesTotal)}%`
+    : " GiB";
   const eta = seen.etaSeconds === undefined ? "" : ` ETA ${Math.ceil(seen.etaSeconds / 60)} min`;
   return `Backup: ${gib(seen.bytesDone)}${total}${eta}`;
 }
