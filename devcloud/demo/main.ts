@@ -264,8 +264,9 @@ function look(cloud: Devcloud, restic: (...given: string[]) => unknown): Seen {
 
 /** What a preview announced: the points that will be removed, and how many snapshots will be taken. */
 function announced(preview: string): { snapshots: string[]; restic: string[]; taken: number } {
-  const lines = [...new Set(preview.split("\n"))];
-  const ids = (pattern: RegExp) => lines.flatMap(line => pattern.exec(line)?.[1] ?? []).sort();
+  // The real engine prints each line twice: as it arrives, and again under Diagnostics.
+  const ids = (pattern: RegExp) =>
+    [...new Set(preview.split("\n").flatMap(line => pattern.exec(line)?.[1] ?? []))].sort();
   return {
     snapshots: ids(/will remove ([0-9a-f]{8}) of/),
     restic: ids(/will forget restic snapshot ([0-9a-f]{8}) of/),
