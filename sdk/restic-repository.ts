@@ -30,7 +30,7 @@ export class ResticRepository extends BackupResource {
   readonly access: pulumi.Output<pulumi.Unwrap<RepositoryAccess>>;
 
   constructor(name: string, args: ResticRepositoryArgs, options?: pulumi.CustomResourceOptions) {
-    super(resticRepositoryBinding, name, args, options);
+    super(resticRepositoryBinding, name, { ...args, url: withCredentialsHidden(args.url) }, options);
     const { url, password, passwordFile, passwordCommand, environment, caCertFile } = args;
     const given = pulumi.secret({ url, password, passwordFile, passwordCommand, environment, caCertFile });
     this.access = pulumi.all([given, this.urn]).apply(([access]) => defined(access)) as this["access"];
@@ -39,4 +39,11 @@ export class ResticRepository extends BackupResource {
 
 function defined<T extends object>(value: T): T {
   return Object.fromEntries(Object.entries(value).filter(([, part]) => part !== undefined)) as T;
+}
+
+/** `rest:https://user:password@host/` is a secret, other addresses are not. */
+function withCredentialsHidden(url: pulumi.Input<string>): pulumi.Output<string> {
+  return pulumi
+    .output(url)
+    .apply(known => (/\/\/[^/@]*:[^/@]*@/.test(known) ? pulumi.secret(known) : pulumi.output(known)));
 }

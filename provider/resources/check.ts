@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { ConfigError, isUnauthorized, isUnreachable } from "../openstack";
-import { type Context, metaOf, type Refusal, type ResourceType, type State } from "./resource";
+import { type Context, isSecretAt, type Refusal, type ResourceType, type State } from "./resource";
 import { hasUnknown } from "./unknown";
 
 /** What check says: the inputs with their defaults and their slot, or why they are refused. */
@@ -34,7 +34,7 @@ export async function check(
       if (parsed.data !== undefined) inputs[property] = parsed.data;
     } else
       refusals.push(
-        ...parsed.error.issues.map(issue => refusalOf(property, issue, value, metaOf(field).secret)),
+        ...parsed.error.issues.map(issue => refusalOf(property, issue, value, isSecretAt(field, issue.path))),
       );
   }
   for (const property of Object.keys(news)) {

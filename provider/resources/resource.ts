@@ -98,8 +98,19 @@ export interface InputMeta {
   computed?: boolean;
 }
 
-/** The metadata of one input. */
+/** The metadata of one input, also where the schema that carries it is wrapped as optional or with a default. */
 export function metaOf(field: unknown): InputMeta {
-  const meta = (field as { meta?: () => unknown }).meta?.();
-  return (meta ?? {}) as InputMeta;
+  const schema = field as { meta?: () => unknown; def?: { innerType?: unknown } } | undefined;
+  if (!schema) return {};
+  return (schema.meta?.() as InputMeta | undefined) ?? metaOf(schema.def?.innerType);
+}
+
+/** Whether the input at `path` below `field` is secret, by its own metadata or that of what holds it. */
+export function isSecretAt(field: unknown, path: readonly PropertyKey[]): boolean {
+  if (metaOf(field).secret) return true;
+  const [key, ...rest] = path;
+  if (key === undefined) return false;
+  let inner = field as { shape?: Record<PropertyKey, unknown>; def?: { innerType?: unknown } } | undefined;
+  while (inner && !inner.shape && inner.def?.innerType) inner = inner.def.innerType as typeof inner;
+  return inner?.shape ? isSecretAt(inner.shape[key], rest) : false;
 }

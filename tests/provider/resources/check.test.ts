@@ -1,0 +1,210 @@
+import assert from "node:assert/strict";
+import { type Devcloud, startDevcloud } from "../../../devcloud";
+import { World } from "../../../provider/hosts/world";
+import { check } from "../../../provider/resources/check";
+import { diff } from "../../../provider/resources/diff";
+import { registry } from "../../../provider/resources/registry";
+import type { ResourceType } from "../../../provider/resources/resource";
+import { unknownValue } from "../../../provider/resources/unknown";
+
+const owner = "shop/prod/pg";
+
+describe("check", () => {
+  let cloud: Devcloud;
+  let volumeId: string;
+  let printed: string[];
+
+  before(async () => {
+    cloud = await startDevcloud();
+    volumeId = (await cloud.addVolume({ name: "pg", sizeBytes: 1 << 20 })).id;
+  });
+  after(() => cloud.stop());
+  beforeEach(() => {
+    printed = [];
+  });
+
+  const context = (now = "2026-11-22T10:10:00Z", environment: NodeJS.ProcessEnv = cloud.environment) =>
+    new World({}, line => printed.push(line), { ...environment, OSBACKUP_NOW: now }).context("pg");
+
+  const of = (name: string) => registry[name] as ResourceType;
+
+  async function refusals(type: string, news: Record<string, unknown>): Promise<string[]> {
+    const checked = await check(of(type), undefined, { owner, ...news }, context());
+    return checked.refusals.map(({ property, reason }) => `${property}: ${reason}`);
+  }
+
+  it("fills in the defaults and the newest slot that has passed", async () => {
+    const { inputs, refusals } = await check(
+      of("CinderSnapshot"),
+      undefined,
+      { owner, volumeId, schedule: "30 2 * * *", timeZone: "Europe/Berlin" },
+      context(),
+    );
+    assert.deepEqual(refusals, []);
+    assert.deepEqual(inputs, {
+      owner,
+      volumeId,
+      schedule: "30 2 * * *",
+      timeZone: "Europe/Berlin",
+      paused: false,
+      slot: "2026-11-22T01:30:00Z",
+      retention: { keepLast: 3, keepForDays: 7 },
+      namePrefix: "backup",
+      force: true,
+      timeoutSeconds: 600,
+      metadata: {},
+      deletionPolicy: "delete",
+    });
+  });
+
+  it("never goes back behind the slot of the old inputs", async () => {
+    const olds = { owner, volumeId, slot: "2026-11-22T10:00:00Z" };
+    const news = { owner, volumeId, schedule: "0 * * * *" };
+    const { inputs } = await check(of("CinderSnapshot"), olds, news, context("2026-11-22T08:00:00Z"));
+    assert.equal(inputs.slot, "2026-11-22T10:00:00Z");
+  });
+
+  it("keeps the slot while paused, and with a count of 0", async () => {
+    const olds = { owner, volumeId, slot: "2026-11-21T10:00:00Z" };
+    for (const news of [{ schedule: "0 * * * *", paused: true }, { schedule: "0@0-23" }]) {
+      const { inputs } = await check(of("CinderSnapshot"), olds, { owner, volumeId, ...news }, context());
+      assert.equal(inputs.slot, "2026-11-21T10:00:00Z");
+    }
+  });
+
+  it("names an unknown property and the one that was meant", async () => {
+    assert.deepEqual(await refusals("CinderSnapshot", { volumeId, shedule: "daily" }), [
+      "shedule: CinderSnapshot has no property 'shedule', did you mean 'schedule'?",
+    ]);
+  });
+
+  it("puts every problem under its own path, with the value", async () => {
+    assert.deepEqual(
+      await refusals("CinderSnapshot", { timeoutSeconds: "soon", retention: { keepLast: -1, keepdaily: 3 } }),
+      [
+        "volumeId: is required, a string",
+        "retention.keepLast: Too small: expected number to be >=0 (is -1)",
+        "retention: has no property 'keepdaily'",
+        'timeoutSeconds: Invalid input: expected number, received string (is "soon")',
+      ],
+    );
+  });
+
+  it("refuses an impossible schedule with the remedy", async () => {
+    const [refusal] = await refusals("CinderSnapshot", { volumeId, schedule: "7@mon-xyz" });
+    assert.match(refusal ?? "", /^schedule: .*7@mon-xyz.*xyz/);
+  });
+
+  it("refuses a retention that would keep nothing", async () => {
+    const [refusal] = await refusals("CinderSnapshot", { volumeId, retention: { keepLast: 0 } });
+    assert.match(refusal ?? "", /^retention/);
+  });
+
+  it("refuses a volume that does not exist, before anything is made", async () => {
+    const before = cloud.snapshots().length;
+    const [refusal] = await refusals("CinderSnapshot", { volumeId: "00000000-0000-0000-0000-00000000dead" });
+    assert.equal(
+      refusal,
+      `volumeId: volume 00000000-0000-0000-0000-00000000dead does not exist in project ${cloud.projectId("demo")}, look it up with \`openstack volume list\``,
+    );
+    assert.equal(cloud.snapshots().length, before);
+  });
+
+  it("says that the login failed when the credentials are wrong", async () => {
+    const { refusals: found } = await check(
+      of("CinderSnapshot"),
+      undefined,
+      { owner, volumeId },
+      context(undefined, { ...cloud.environment, OS_PASSWORD: "not-the-password" }),
+    );
+    assert.equal(found[0]?.property, "cloud");
+    assert.match(found[0]?.reason ?? "", /^failed to authenticate with OpenStack: /);
+    assert.ok(!JSON.stringify(found).includes("not-the-password"));
+  });
+
+  it("warns and goes on when the cloud cannot be reached", async () => {
+    const { refusals: found } = await check(
+      of("CinderSnapshot"),
+      undefined,
+      { owner, volumeId },
+      context(undefined, { ...cloud.environment, OS_AUTH_URL: "http://127.0.0.1:9/v3" }),
+    );
+    assert.deepEqual(found, []);
+    assert.match(printed.join("\n"), /^warning: \[pg\] the cloud cannot be asked now/);
+  }).timeout(60_000);
+
+  it("leaves values alone that a preview does not know yet", async () => {
+    const { inputs, refusals: found } = await check(
+      of("TemporaryVolume"),
+      undefined,
+      { owner, snapshotId: unknownValue, slot: "2026-11-22T10:00:00Z" },
+      context(),
+    );
+    assert.deepEqual(found, []);
+    assert.equal(inputs.snapshotId, unknownValue);
+    assert.equal(inputs.timeoutSeconds, 300);
+  });
+
+  it("asks for exactly one way to a repository's password", async () => {
+    assert.deepEqual(await refusals("ResticRepository", { url: "/srv/restic" }), [
+      "password: a repository needs one of password, passwordFile and passwordCommand",
+    ]);
+    assert.deepEqual(await refusals("ResticRepository", { url: "/r", password: "a", passwordFile: "/b" }), [
+      "password: give one of password and passwordFile, not both",
+    ]);
+  });
+
+  it("never shows the value of a secret", async () => {
+    const [refusal] = await refusals("ResticRepository", { url: "/srv/restic", password: 12345678 });
+    assert.equal(refusal, "password: Invalid input: expected string, received number");
+    const nested = await refusals("ResticBackup", {
+      snapshotId: "",
+      temporaryVolume: { owner },
+      repository: { url: "/srv/restic", password: 12345678 },
+    });
+    assert.deepEqual(nested, ["repository.password: Invalid input: expected string, received number"]);
+  });
+});
+
+describe("diff", () => {
+  const type = registry.TemporaryVolume as ResourceType;
+  const state = {
+    owner,
+    snapshotId: "s1",
+    slot: "2026-11-22T10:00:00Z",
+    timeoutSeconds: 300,
+    expiresAfterSeconds: 1,
+  };
+  const context = () => new World({}, () => {}, {}).context("pg");
+
+  it("finds nothing when nothing changed", async () => {
+    assert.deepEqual(await diff(type, { ...state, volumeId: "v1" }, { ...state }, context()), {
+      changed: [],
+      replaces: [],
+      drift: [],
+    });
+  });
+
+  it("replaces for an optional input that says so", async () => {
+    const restore = registry.VolumeRestore as ResourceType;
+    const news = { owner, snapshotId: "s2", name: "b" };
+    assert.deepEqual(await diff(restore, { owner, snapshotId: "s1", name: "a" }, news, context()), {
+      changed: ["snapshotId", "name"],
+      replaces: ["snapshotId"],
+      drift: [],
+    });
+  });
+
+  it("replaces for an unknown snapshot when the slot moved, and not when it did not", async () => {
+    const moved = { ...state, snapshotId: unknownValue, slot: "2026-11-22T11:00:00Z" };
+    assert.deepEqual(await diff(type, state, moved, context()), {
+      changed: ["snapshotId", "slot"],
+      replaces: ["snapshotId"],
+      drift: [],
+    });
+    assert.deepEqual(
+      (await diff(type, state, { ...state, snapshotId: unknownValue }, context())).changed,
+      [],
+    );
+  });
+});
