@@ -4,7 +4,7 @@ import type { ConfigMap, Project } from "./config";
 import type { EngineEvent, Op } from "./events";
 import { DependencyGraph } from "./graph";
 import { type Goal, isStackUrn, type Registered, type Registrar, startMonitor, Terminating } from "./monitor";
-import { type Base, PlanError, Planner } from "./planner";
+import { type Base, PlanError, Planner, type Prefetched } from "./planner";
 import { startProgram } from "./program";
 import { eachSecretText, equal, makeSecret, type Properties } from "./property";
 import type { Protocol } from "./protocol";
@@ -76,7 +76,7 @@ export class DeploymentRun implements Registrar {
     this.notifyStopped = resolve;
   });
   private providerReference: Promise<string> | undefined;
-  private providerHost: { config: string; host: Promise<ProviderHost> } | undefined;
+  private providerHost: { config: Properties; host: Promise<ProviderHost> } | undefined;
   private providerConfig: Properties | undefined;
   private monitor: { address: string; stop(): void } | undefined;
   private program: { ended: Promise<unknown>; kill(): void } | undefined;
@@ -151,7 +151,13 @@ export class DeploymentRun implements Registrar {
   // ---- what the program asks for ----
 
   register(goal: Goal): Promise<Registered> {
-    const registered = this.planning.then(() => this.planAndStart(goal));
+    this.context.secretsIn(goal.inputs);
+    let prefetched: Promise<Prefetched> | undefined;
+    if (goal.custom && !this.isStopped()) {
+      prefetched = this.planner.prefetch(goal, this.registerProvider());
+      prefetched?.catch(() => {});
+    }
+    const registered = this.planning.then(() => this.planAndStart(goal, prefetched));
     this.planning = registered.then(
       () => {},
       () => {},
@@ -175,7 +181,10 @@ export class DeploymentRun implements Registrar {
     this.options.emit(event);
   }
 
-  private async planAndStart(goal: Goal): Promise<{ done: Promise<Registered> }> {
+  private async planAndStart(
+    goal: Goal,
+    prefetched: Promise<Prefetched> | undefined,
+  ): Promise<{ done: Promise<Registered> }> {
     if (this.isStopped()) throw new Terminating();
     const inherited = goal.parent ? this.goals.get(goal.parent) : undefined;
     const protect = goal.protect ?? inherited?.protect;
@@ -185,10 +194,9 @@ export class DeploymentRun implements Registrar {
       ...(protect === undefined ? {} : { protect }),
       ...(retainOnDelete === undefined ? {} : { retainOnDelete }),
     };
-    this.context.secretsIn(full.inputs);
     try {
       const provider = full.custom ? await this.registerProvider() : undefined;
-      const steps = await this.planner.plan(full, provider);
+      const steps = await this.planner.plan(full, provider, prefetched);
       const urn = steps[0]?.urn as Urn;
       this.goals.set(urn, full);
       return await this.startChain(steps);
@@ -205,10 +213,8 @@ export class DeploymentRun implements Registrar {
   /** The default provider is a resource too: it carries the configuration that deletes and refreshes go by. */
   private registerProvider(): Promise<string> {
     this.providerReference ??= (async () => {
-      const { stack, project, config } = this.options;
-      const inputs: Properties = {};
-      for (const [key, { value, secret }] of Object.entries(config))
-        inputs[key] = secret ? makeSecret(value) : value;
+      const { stack, project } = this.options;
+      const inputs = this.configuredInputs();
       this.providerConfig = inputs;
       const goal: Goal = {
         type: PROVIDER_TYPE,
@@ -229,31 +235,42 @@ export class DeploymentRun implements Registrar {
       await done;
       return `${makeUrn(stack, project.name, undefined, PROVIDER_TYPE, "default")}::${fresh.id}`;
     })();
+    this.providerReference.catch(() => {});
     return this.providerReference;
+  }
+
+  private configuredInputs(): Properties {
+    const inputs: Properties = {};
+    for (const [key, { value, secret }] of Object.entries(this.options.config)) {
+      inputs[key] = secret ? makeSecret(value) : value;
+    }
+    return inputs;
   }
 
   /** The process that does the work, with the configuration in force: the program's, or else the state's. */
   private host(): Promise<ProviderHost> {
     const stored = this.base.resources.find(state => state.type === PROVIDER_TYPE)?.inputs;
-    const config = this.providerConfig ?? stored ?? {};
-    const key = JSON.stringify(config);
-    if (this.providerHost?.config !== key) {
-      const previous = this.providerHost?.host;
-      const { options } = this;
-      const host = ProviderHost.start({
-        protocol: options.protocol,
-        directory: options.project.programDirectory,
-        project: options.project.name,
-        environment: options.environment,
-        engineAddress: this.monitor?.address ?? "",
-        config,
-        onLine: line => this.childLine(line),
-      });
-      host.catch(() => {});
-      this.providerHost = { config: key, host };
-      void previous?.then(old => Promise.all(this.running).finally(() => old.stop())).catch(() => {});
-    }
-    return this.providerHost.host;
+    return this.startHost(this.providerConfig ?? stored ?? {});
+  }
+
+  /** Starts the process unless it runs with this very configuration. */
+  private startHost(config: Properties): Promise<ProviderHost> {
+    if (this.providerHost && equal(this.providerHost.config, config)) return this.providerHost.host;
+    const previous = this.providerHost?.host;
+    const { options } = this;
+    const host = ProviderHost.start({
+      protocol: options.protocol,
+      directory: options.project.programDirectory,
+      project: options.project.name,
+      environment: options.environment,
+      engineAddress: this.monitor?.address ?? "",
+      config,
+      onLine: line => this.childLine(line),
+    });
+    host.catch(() => {});
+    this.providerHost = { config, host };
+    void previous?.then(old => Promise.all(this.running).finally(() => old.stop())).catch(() => {});
+    return host;
   }
 
   private childLine(line: string): void {
@@ -274,6 +291,8 @@ export class DeploymentRun implements Registrar {
       onLine: line => this.childLine(line),
     });
     this.program = program;
+    // It will be needed as soon as the program registers something, so both start together.
+    void this.startHost(this.configuredInputs());
     const end = await Promise.race([program.ended, this.untilStopped]);
     await this.planning;
     if (!end) {
@@ -384,8 +403,7 @@ export class DeploymentRun implements Registrar {
       if (step.logical && fresh) this.finished.set(step.urn, step);
       const op = step.op === "refresh" ? (step.found?.op ?? "same") : step.op;
       const counts = step.logical || (step.op === "refresh" && this.options.refresh === "only");
-      if (counts && !internal)
-        this.changes[op] = (this.changes[op] ?? 0) + 1;
+      if (counts && !internal) this.changes[op] = (this.changes[op] ?? 0) + 1;
     }
     this.options.emit({
       type: "step-end",

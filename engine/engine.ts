@@ -250,12 +250,14 @@ export class Engine {
     const file = readStateFile(this.statePath);
     const config = await this.configuration();
     for (const { value, secret } of Object.values(config)) if (secret) options.onSecret?.(value);
-    const { crypter } = await this.openCrypter(undefined, file?.deployment.secrets_providers?.state?.salt);
+    const salt = file?.deployment.secrets_providers?.state?.salt;
+    const { crypter } = await this.openCrypter(undefined, { stateSalt: salt, save: !dryRun });
     const writer = new StateWriter(crypter);
     const before: Deployment = file
-      ? readDeployment(file, await this.stateCrypter(file), (urn, clear, sealed) =>
-          writer.remember(urn, clear, sealed),
-        )
+      ? readDeployment(file, await this.stateCrypter(file), (urn, clear, sealed) => {
+          // A ciphertext of another key would be worthless in the new file.
+          if (salt === crypter.salt) writer.remember(urn, clear, sealed);
+        })
       : { resources: [], pendingOperations: [] };
     if (run.clearPendingCreates) before.pendingOperations = [];
 
@@ -297,18 +299,19 @@ export class Engine {
     }
   }
 
-  /** The crypter of the stack's settings; a stack without a salt gets one, which is written there. */
+  /** The crypter of the stack's settings; a stack without a salt gets one, which is written there if `save` says so. */
   private async openCrypter(
     given: StackConfig | undefined,
-    stateSalt?: string,
+    options: { stateSalt?: string | undefined; save?: boolean } = {},
   ): Promise<{ crypter: Crypter }> {
     const config = given ?? StackConfig.read(this.project, this.options.stack);
-    const salt = config.salt ?? stateSalt;
-    if (salt && config.salt) return { crypter: await this.crypterFor(salt) };
-    const crypter = salt ? await this.crypterFor(salt) : await Crypter.create(this.passphrase());
+    if (config.salt) return { crypter: await this.crypterFor(config.salt) };
+    const crypter = options.stateSalt
+      ? await this.crypterFor(options.stateSalt)
+      : await Crypter.create(this.passphrase());
     this.crypters.set(crypter.salt, Promise.resolve(crypter));
     config.salt = crypter.salt;
-    if (!given) await config.save();
+    if (!given && options.save !== false) await config.save();
     return { crypter };
   }
 

@@ -1,4 +1,5 @@
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, userInfo } from "node:os";
 import { dirname } from "node:path";
 
@@ -41,34 +42,52 @@ export function lockStack(path: string, stack: string, warn: (line: string) => v
   for (let attempt = 0; attempt < 3; attempt++) {
     if (create(path, mine)) {
       return () => {
-        if (read(path)?.since === mine.since) rmSync(path, { force: true });
+        removeLock(path, mine);
       };
     }
     const holder = read(path);
     if (!holder) continue;
     if (holder.host !== mine.host || isAlive(holder.pid)) throw new StackLockedError(stack, path, holder);
+    if (!removeLock(path, holder)) continue;
     warn(
       `taking over the lock of stack "${stack}": process ${holder.pid} of ${holder.user}, which held it since ${holder.since}, is gone`,
     );
-    rmSync(path, { force: true });
   }
   throw new Error(`locking stack "${stack}": ${path} keeps changing`);
 }
 
+/** Makes the lock file, complete at once; false when there is one. */
 function create(path: string, holder: LockHolder): boolean {
-  let file: number;
+  const draft = `${path}.${randomUUID()}`;
+  writeFileSync(draft, `${JSON.stringify(holder)}\n`, { mode: 0o600 });
   try {
-    file = openSync(path, "wx", 0o600);
+    linkSync(draft, path);
+    return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
     throw error;
+  } finally {
+    rmSync(draft);
   }
-  writeSync(file, `${JSON.stringify(holder)}\n`);
-  closeSync(file);
-  return true;
 }
 
-/** The holder that the file names; undefined when there is no file or it was cut off while it was written. */
+/** Removes the lock if it is still this holder's: another process may have taken it over in the meantime. */
+function removeLock(path: string, holder: LockHolder): boolean {
+  const aside = `${path}.${randomUUID()}`;
+  try {
+    renameSync(path, aside);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
+  const removed = read(aside);
+  const same = removed?.pid === holder.pid && removed.since === holder.since;
+  if (!same) linkSync(aside, path);
+  rmSync(aside);
+  return same;
+}
+
+/** The holder that the file names; undefined when there is no file. A file that is no lock belongs to nobody. */
 function read(path: string): LockHolder | undefined {
   try {
     return JSON.parse(readFileSync(path, "utf8")) as LockHolder;

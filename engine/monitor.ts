@@ -101,19 +101,17 @@ export async function startMonitor(
         .then(
           response => callback(null, response),
           (error: Error) => {
-            const code =
-              error instanceof Terminating
-                ? grpc.status.UNAVAILABLE
-                : error instanceof UnsupportedError
-                  ? grpc.status.UNIMPLEMENTED
-                  : grpc.status.UNKNOWN;
+            const code = error instanceof Terminating ? grpc.status.UNAVAILABLE : grpc.status.UNKNOWN;
             callback({ code, details: error.message });
           },
         );
     };
   const refuse = <Q>(what: (request: Q) => string) =>
     unary((request: Q) => {
-      throw new UnsupportedError(what(request));
+      const error = new UnsupportedError(what(request));
+      // The SDK replaces some of these messages by advice that does not fit, so they are told here too.
+      registrar.log({ type: "log", severity: "error", message: error.message });
+      throw error;
     });
 
   server.addService(

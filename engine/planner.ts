@@ -16,6 +16,7 @@ import {
   createStep,
   deleteStep,
   diffResource,
+  type ResourceDiff,
   removePendingReplaceStep,
   replaceStep,
   type Step,
@@ -48,6 +49,17 @@ export class PlanError extends Error {
   override name = "PlanError";
 }
 
+/** What the provider said of a resource. */
+export interface Prefetched {
+  /** The state that it was compared with. */
+  old: ResourceState | undefined;
+  inputs: Properties;
+  failures: CheckFailure[];
+  diff?: ResourceDiff;
+  /** Paths of ignoreChanges that could not be followed. */
+  lost: string[];
+}
+
 interface DiffOutcome {
   changes: boolean;
   replaceKeys: string[];
@@ -69,13 +81,53 @@ export class Planner {
   private readonly oldUrnOf = new Map<Urn, Urn>();
   private readonly condemned = new Set<ResourceState>();
   private readonly dependentKeys = new Map<Urn, string[]>();
+  /** The first call to each provider, by its text. */
+  private readonly firstCalls = new Map<string, Promise<void>>();
   /** Set when an error let the preview go on. */
   failed = false;
 
   constructor(private readonly context: PlannerContext) {}
 
+  /**
+   * Starts to check and diff a resource before its turn to be planned, because the answers of the provider seldom
+   * depend on what is planned before. Undefined where they might.
+   */
+  prefetch(goal: Goal, ready: Promise<unknown>): Promise<Prefetched> | undefined {
+    const { base, stack, project } = this.context;
+    if (!goal.custom || goal.aliases.length > 0 || (goal.parent && this.oldUrnOf.has(goal.parent)))
+      return undefined;
+    const urn = makeUrn(stack, project, goal.parent, goal.type, goal.name);
+    const old = base.byUrn.get(urn);
+    const key = String(goal.inputs.__provider);
+    const first = this.firstCalls.get(key);
+    const work = async (): Promise<Prefetched> => {
+      await ready;
+      // The provider's host configures a provider on its first call and does not make others wait for that.
+      await first;
+      return this.ask(goal, urn, old);
+    };
+    const prefetched = work();
+    const settled = prefetched.then(
+      () => {},
+      () => {},
+    );
+    if (!first) this.firstCalls.set(key, settled);
+    return prefetched;
+  }
+
+  private async ask(goal: Goal, urn: Urn, old: ResourceState | undefined): Promise<Prefetched> {
+    const host = await this.context.host();
+    const { inputs, lost } = old ? ignoreChanges(goal, old) : { inputs: goal.inputs, lost: [] };
+    const checked = await host.check(urn, old?.inputs ?? {}, inputs);
+    const diff =
+      old && checked.failures.length === 0
+        ? await diffResource(host, old, checked.inputs, goal.ignoreChanges)
+        : undefined;
+    return { old, lost, ...checked, ...(diff ? { diff } : {}) };
+  }
+
   /** The steps for one registration, to be done one after the other. Throws PlanError. */
-  async plan(goal: Goal, provider: string | undefined): Promise<Step[]> {
+  async plan(goal: Goal, provider: string | undefined, prefetched?: Promise<Prefetched>): Promise<Step[]> {
     const { context } = this;
     const urn = makeUrn(context.stack, context.project, goal.parent, goal.type, goal.name);
     if (this.seen.has(urn)) {
@@ -108,20 +160,22 @@ export class Planner {
     });
     const recreating = old !== undefined && this.operated.deleted.has(urn);
 
-    if (old) this.ignoreChanges(goal, fresh, old);
-    let refused = invalid;
+    let answer: Prefetched | undefined;
     if (goal.custom && goal.type !== PROVIDER_TYPE) {
-      const host = await context.host();
-      const checked =
-        old && !recreating
-          ? await host.check(urn, old.inputs, fresh.inputs)
-          : await host.check(urn, {}, goal.inputs);
-      fresh.inputs = checked.inputs;
-      refused = this.reportFailures(fresh, checked.failures) || refused;
+      const needed = recreating ? undefined : old;
+      answer = recreating ? undefined : await prefetched;
+      if (!answer || answer.old !== needed) answer = await this.ask(goal, urn, needed);
+      fresh.inputs = answer.inputs;
+      if (answer.lost.length > 0) {
+        const paths = answer.lost.join(", ");
+        context.info(`cannot ignore changes in added or removed elements of the path: "${paths}"`, urn);
+      }
     }
-    if (refused) throw new PlanError(`resource ${urn} is invalid`);
+    const refused = answer ? this.reportFailures(fresh, answer.failures) : false;
+    if (refused || invalid) throw new PlanError(`resource ${urn} is invalid`);
 
-    if (old && recreating) {
+    // A deletion planned while the provider was being asked counts, too.
+    if (old && this.operated.deleted.has(urn)) {
       this.operated.deleted.delete(urn);
       this.operated.replaced.add(urn);
       const replaceKeys = this.dependentKeys.get(urn) ?? [];
@@ -131,7 +185,7 @@ export class Planner {
       this.operated.created.add(urn);
       return [createStep(fresh)];
     }
-    return this.planExisting(goal, old, fresh);
+    return this.planExisting(goal, old, fresh, this.judge(goal, old, fresh, answer?.diff));
   }
 
   /** Deletions of what the program did not ask for and of what was replaced, in waves that may run together. */
@@ -156,9 +210,13 @@ export class Planner {
     return same.has(current) || updated.has(current) || replaced.has(current);
   }
 
-  private async planExisting(goal: Goal, old: ResourceState, fresh: ResourceState): Promise<Step[]> {
+  private async planExisting(
+    goal: Goal,
+    old: ResourceState,
+    fresh: ResourceState,
+    diff: DiffOutcome,
+  ): Promise<Step[]> {
     const { urn } = fresh;
-    const diff = await this.diff(goal, old, fresh);
     const hasInitErrors = (old.initErrors?.length ?? 0) > 0;
 
     if (diff.changes || old.pendingReplacement) {
@@ -256,31 +314,20 @@ export class Planner {
     return result;
   }
 
-  private async diff(goal: Goal, old: ResourceState, fresh: ResourceState): Promise<DiffOutcome> {
-    if (!goal.custom || goal.type === PROVIDER_TYPE) {
+  /** What the provider's diff means under the resource's options. Without one the inputs decide. */
+  private judge(
+    goal: Goal,
+    old: ResourceState,
+    fresh: ResourceState,
+    raw: ResourceDiff | undefined,
+  ): DiffOutcome {
+    if (!raw)
       return { changes: !equal(old.inputs, fresh.inputs), replaceKeys: [], deleteBeforeReplace: false };
-    }
-    const raw = await diffResource(await this.context.host(), old, fresh.inputs, goal.ignoreChanges);
     const hasInitErrors = (old.initErrors?.length ?? 0) > 0;
     const replaceKeys =
       raw.changes || hasInitErrors ? replaceKeysOf(raw, goal.replaceOnChanges, hasInitErrors) : raw.replaces;
     const forced = replaceKeys.includes(INIT_ERROR);
     return { changes: raw.changes || forced, replaceKeys, deleteBeforeReplace: raw.deleteBeforeReplace };
-  }
-
-  private ignoreChanges(goal: Goal, fresh: ResourceState, old: ResourceState): void {
-    if (goal.ignoreChanges.length === 0) return;
-    fresh.inputs = structuredClone(goal.inputs);
-    const lost = goal.ignoreChanges.filter(text => {
-      const path = parsePath(text);
-      return path !== undefined && !resetPath(path, old.inputs, fresh.inputs);
-    });
-    if (lost.length > 0) {
-      this.context.info(
-        `cannot ignore changes in added or removed elements of the path: "${lost.join(", ")}"`,
-        fresh.urn,
-      );
-    }
   }
 
   private reportFailures(state: ResourceState, failures: CheckFailure[]): boolean {
@@ -375,4 +422,15 @@ function replaceKeysOf(
   }
   if (hasInitErrors && paths.some(path => pathContains(path, [INIT_ERROR]))) keys.add(INIT_ERROR);
   return [...keys];
+}
+
+/** The goal's inputs with ignored properties as they were, and the paths that could not be followed. */
+function ignoreChanges(goal: Goal, old: ResourceState): { inputs: Properties; lost: string[] } {
+  if (goal.ignoreChanges.length === 0) return { inputs: goal.inputs, lost: [] };
+  const inputs = structuredClone(goal.inputs);
+  const lost = goal.ignoreChanges.filter(text => {
+    const path = parsePath(text);
+    return path !== undefined && !resetPath(path, old.inputs, inputs);
+  });
+  return { inputs, lost };
 }

@@ -240,13 +240,21 @@ export function refreshStep(old: ResourceState, warn: (message: string) => void)
   return step;
 }
 
+/** What differs between a resource and what is asked for; `changedKeys` only where the provider has no diff. */
+export interface ResourceDiff {
+  changes: boolean;
+  replaces: string[];
+  deleteBeforeReplace: boolean;
+  changedKeys: string[];
+}
+
 /** The provider's diff; where it has none, the difference of the inputs. */
 export async function diffResource(
   host: ProviderHost,
   old: ResourceState,
   news: Properties,
   ignoreChanges: string[],
-): Promise<{ changes: boolean; replaces: string[]; deleteBeforeReplace: boolean; changedKeys: string[] }> {
+): Promise<ResourceDiff> {
   const outputs = outputsOf(old);
   const diff = await host.diff(old.urn, old.id ?? "", { inputs: old.inputs, outputs }, news, ignoreChanges);
   const { replaces, deleteBeforeReplace } = diff;
