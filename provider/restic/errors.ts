@@ -123,6 +123,9 @@ export function classify(exitCode: number | undefined, text: string, localPath?:
   return patterns.find(([, pattern]) => pattern.test(text))?.[0] ?? "failed";
 }
 
+/** followed by the url, which the message names anyway */
+const advice = "Is there a repository at the following location?";
+
 const noise = [
   /^Is there a repository at the following location\?$/,
   /^the `unlock` command can be used/,
@@ -133,15 +136,15 @@ const noise = [
 
 /** The few words of restic's standard error that say why it failed, on one line. */
 export function distill(lines: readonly string[]): string {
-  const plain: string[] = [];
-  for (const line of lines) {
-    if (!line.startsWith("{")) plain.push(line);
-    else {
-      const exit = exitMessage(line);
-      if (exit !== undefined) plain.push(...exit.split("\n"));
-    }
-  }
-  const telling = plain.filter(line => !noise.some(pattern => pattern.test(line)));
+  const plain = lines.flatMap(line =>
+    line.startsWith("{") ? (exitMessage(line) ?? "").split("\n") : [line],
+  );
+  const telling = plain.filter((line, index) => {
+    // a frame of a Go stack trace is a function and, indented, its place
+    if (line.startsWith("\t") || plain[index + 1]?.startsWith("\t")) return false;
+    if (plain[index - 1] === advice || plain.indexOf(line) < index) return false;
+    return !noise.some(pattern => pattern.test(line));
+  });
   const final = telling.filter(line => !/returned error, retrying after/.test(line));
   const pool = final.length > 0 ? final : telling;
   const fatal = pool.findIndex(line => line.startsWith("Fatal: "));

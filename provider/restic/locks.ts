@@ -125,7 +125,8 @@ function processName(pid: number): string | undefined {
 /** The number of the first process namespace in Linux (PROC_PID_INIT_INO in include/linux/proc_ns.h). */
 const firstNamespace = "pid:[4026531836]";
 
-function seesAllProcesses(): boolean {
+/** Whether this process sees every process of the machine, which it does not in a container. */
+export function seesAllProcesses(): boolean {
   if (process.platform !== "linux") return true;
   try {
     return readlinkSync("/proc/self/ns/pid") === firstNamespace;

@@ -210,7 +210,17 @@ export class Repository {
       const report = new BackupReport(source?.directory, job.onProgress);
       for (const path of source?.missing ?? []) report.add({ path, reason: "does not exist" });
       const snapshot = await this.queued("backup", doing, job.signal, async () => {
-        await this.runBackup(job, doing, report, source, feed);
+        try {
+          await this.runBackup(job, doing, report, source, feed);
+        } catch (error) {
+          // once it has named a snapshot only unlocking can fail, and the work is done
+          if (report.snapshotId === undefined || feed?.failure) throw error;
+          const made = await this.prove(job, doing, report).catch(() => {
+            throw error;
+          });
+          this.restic.log(`snapshot ${made.id} was made, but afterwards: ${(error as Error).message}`);
+          return made;
+        }
         return this.prove(job, doing, report);
       });
       const flaw = flawOf(doing, report, feed);
@@ -411,7 +421,7 @@ export class Repository {
         onLine: () => {},
         ...options,
       });
-      const wanted = await new Repository(sourceAccess, { binary: this.restic.binary }).snapshots({ ids });
+      const wanted = await new Repository(sourceAccess, this.restic.options).snapshots({ ids });
       const present = await this.snapshots();
       const arrived = wanted.flatMap(({ id: sourceId, original, tree }) => {
         const origin = original ?? sourceId;

@@ -38,20 +38,17 @@ const versions = new Map<string, Promise<ResticVersion>>();
 /** Runs the commands of one repository: environment, deadline, waiting for locks, errors. */
 export class Restic {
   readonly log: Log;
-  /** name or path */
-  readonly binary: string;
   private readonly redact: (text: string) => string;
 
   constructor(
     readonly access: ResolvedAccess,
-    private readonly options: {
+    readonly options: {
       binary: string;
       cacheDirectory: string | undefined;
       lockWaitSeconds: number;
       log: Log | undefined;
     },
   ) {
-    this.binary = options.binary;
     this.redact = redactorOf(access);
     this.log = line => options.log?.(this.redact(line));
   }
@@ -63,7 +60,7 @@ export class Restic {
 
   /** The version of the binary, asked once per binary in this process. Throws when there is none or it is too old. */
   async version(): Promise<ResticVersion> {
-    const binary = await findBinary(this.binary);
+    const binary = await findBinary(this.options.binary);
     let version = versions.get(binary);
     if (!version) {
       version = askVersion(binary);
@@ -78,7 +75,7 @@ export class Restic {
     const version = await this.version();
     const finished = await run({
       ...call,
-      binary: await findBinary(this.binary),
+      binary: await findBinary(this.options.binary),
       arguments: [...this.access.arguments, ...call.arguments],
       environment: childEnvironment(this.access, {
         RESTIC_PROGRESS_FPS: "1",
@@ -115,6 +112,7 @@ export class Restic {
       } catch (error) {
         if (!isKind(error, "locked") || call.waitForLock === false) throw error;
         if (call.mayRepeat?.() === false) throw error;
+        if (await this.clearCertainlyStale(error.locks, call.signal)) continue;
         const holder = error.locks.map(owner => describeOwner(owner)).join("; ");
         if (Date.now() >= until)
           throw new ResticError(
@@ -122,7 +120,6 @@ export class Restic {
             `${error.message}; waited ${this.options.lockWaitSeconds} s`,
             error,
           );
-        if (await this.clearCertainlyStale(error.locks, call.signal)) continue;
         if (attempt === 0) this.log(`${call.doing}: waiting for the lock of ${holder || "another process"}`);
         if (slice === 0) await this.pause(Math.min(2 ** attempt * 500, 15_000, until - Date.now()), call);
       }

@@ -132,6 +132,7 @@ describe("distill", () => {
       distill([
         "Fatal: unable to open config file: Stat: Access Denied.",
         "Is there a repository at the following location?",
+        "s3:https://h/b",
       ]),
       "unable to open config file: Stat: Access Denied.",
     );
@@ -144,6 +145,21 @@ describe("distill", () => {
         "Save(<data/5d>) returned error, retrying after 9s: refused",
       ]),
       "Save(<data/5d>) returned error, retrying after 5s: refused; Save(<data/5d>) returned error, retrying after 9s: refused",
+    );
+  });
+
+  it("leaves the stack traces of Go out", () => {
+    assert.equal(
+      distill([
+        "Remove(<snapshot/6c>) returned error, retrying after 15.3s: blob not removed, server response: 403 Forbidden (403)",
+        "unable to remove <snapshot/6c> from the repository",
+        "blob not removed, server response: 403 Forbidden (403)",
+        "github.com/restic/restic/internal/backend/rest.(*Backend).Remove",
+        "\tgithub.com/restic/restic/internal/backend/rest/rest.go:399",
+        "runtime.goexit",
+        "\truntime/asm_amd64.s:1594",
+      ]),
+      "unable to remove <snapshot/6c> from the repository; blob not removed, server response: 403 Forbidden (403)",
     );
   });
 

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { chmod, cp, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -8,6 +9,7 @@ import {
   type Repository,
   type RepositoryOptions,
 } from "../../../provider/restic/repository.js";
+import { makeKeyCheap } from "./cheap-key.js";
 
 export const password = "correct-horse-battery";
 export const isRoot = process.getuid?.() === 0;
@@ -28,22 +30,25 @@ export async function tidyUp(): Promise<void> {
   for (const child of children.splice(0)) {
     if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
   }
-  template = undefined;
   for (const directory of directories.splice(0)) await rm(directory, { recursive: true, force: true });
 }
 
 let template: Promise<string> | undefined;
 
-/** An initialised repository, copied from one that is made once: init costs a second of key derivation. */
+/** An initialised repository, copied from one that is made once, with a key that costs no time. */
 export async function newRepository(
   options: RepositoryOptions = {},
 ): Promise<{ repository: Repository; path: string; directory: string; log: string[] }> {
   template ??= (async () => {
-    const made = join(await temporaryDirectory(), "template");
+    const top = await mkdtemp(join(tmpdir(), "osbackup-restic-"));
+    // it serves all files of a test run
+    process.once("exit", () => rmSync(top, { recursive: true, force: true }));
+    const made = join(top, "template");
     await openRepository(
       { url: made, password },
       { cacheDirectory: join(made, "..", "cache") },
     ).ensureInitialised();
+    await makeKeyCheap(made, password);
     return made;
   })();
   const directory = await temporaryDirectory();

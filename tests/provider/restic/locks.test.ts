@@ -10,6 +10,7 @@ import {
   type LockOwner,
   ownerInText,
   processState,
+  seesAllProcesses,
   unlockWouldHitStranger,
 } from "../../../provider/restic/locks.js";
 import {
@@ -157,6 +158,15 @@ describe("Repository locks", function () {
       ),
     );
     assert.equal(await repository.unlockStale(), 0);
+  });
+
+  it("goes on by itself when the owner of the lock in its way is certainly gone", async function () {
+    if (!seesAllProcesses()) return this.skip();
+    const { repository, path, log } = await newRepository();
+    await killHard(await holdLock(path));
+    await repository.prune();
+    assert.deepEqual(await locksOf(path), []);
+    assert.match(log.join("\n"), /^removed the abandoned lock of PID/);
   });
 
   it("leaves the lock of a live process", async () => {
