@@ -36,8 +36,13 @@ export interface CinderHandle extends ServiceHandle {
 
 const share = "127.0.0.1:/export";
 
-/** Installs the virtual environment and the tools of the drivers. */
-export async function install(): Promise<void> {
+/** Installs the virtual environment and the tools of the drivers. Throws if this process may not run one of the backends. */
+export async function install(backends: Backend[]): Promise<void> {
+  if (backends.includes("nfs") && !isRoot()) {
+    throw new Error(
+      "installing cinder: the backend nfs needs root for its mount; run as root or use the backend rbd alone",
+    );
+  }
   await installPackages(["python3-rbd", "python3-rados", "qemu-utils"]);
   await openstackVenv("cinder");
 }
@@ -45,11 +50,6 @@ export async function install(): Promise<void> {
 /** Starts the three services and waits until a volume can be scheduled to each backend; database and volume types are made if missing. */
 export async function start(options: CinderOptions): Promise<CinderHandle> {
   const { run, keystone, database, backends } = options;
-  if (backends.includes("nfs") && !isRoot()) {
-    throw new Error(
-      "starting cinder: the backend nfs needs root for its mount; run as root or use the backend rbd alone",
-    );
-  }
   const venv = await openstackVenv("cinder");
   const port = await freePort();
   const mountBase = run.path("state/mnt");

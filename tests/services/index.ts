@@ -10,6 +10,8 @@ import { Run, together } from "./run";
 import { copyFolder, prepareTemplate } from "./template";
 import * as versitygw from "./versitygw";
 
+const defaultBackends: cinder.Backend[] = ["rbd", "nfs"];
+
 /** What kind of cloud to bring up. */
 export interface OpenstackOptions {
   /** The first one is the default volume type. Default both. */
@@ -40,11 +42,12 @@ export interface Openstack {
 
 /** Installs what a cloud of these options needs; quick when it is there. */
 export async function installOpenstack(options: OpenstackOptions = {}): Promise<void> {
+  const backends = options.backends ?? defaultBackends;
+  await cinder.install(backends);
   await mariadb.install();
   await rabbitmq.install();
-  if (options.backends?.includes("rbd") ?? true) await ceph.install();
+  if (backends.includes("rbd")) await ceph.install();
   await keystone.install();
-  await cinder.install();
   if (options.nova) await nova.install();
 }
 
@@ -84,9 +87,9 @@ async function bringUp(run: Run, backends: cinder.Backend[], withNova: boolean):
  * The first start with a set of options prepares a template and takes a minute more. A failed start stops everything and keeps the logs.
  */
 export async function openstack(options: OpenstackOptions = {}): Promise<Openstack> {
-  const backends = options.backends ?? ["rbd", "nfs"];
+  const backends = options.backends ?? defaultBackends;
   const withNova = options.nova ?? false;
-  await installOpenstack({ ...options, backends });
+  await installOpenstack(options);
   const parts = [...backends, ...(withNova ? ["nova"] : [])];
   const template = await prepareTemplate(parts, preparation => bringUp(preparation, backends, withNova));
   const run = await Run.create({ persistent: options.persistent ?? false });

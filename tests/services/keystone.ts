@@ -76,6 +76,7 @@ export function start(
         database: { connection: database.databaseUrl("keystone") },
         token: { provider: "fernet" },
         fernet_tokens: { key_repository: run.path("state/keystone/fernet-keys") },
+        fernet_receipts: { key_repository: run.path("state/keystone/fernet-keys") },
         credential: { key_repository: run.path("state/keystone/credential-keys") },
         cache: { enabled: true, backend: "dogpile.cache.memory" },
         identity: { password_hash_rounds: 4 }, // the least: services sign in all the time
