@@ -1,5 +1,11 @@
 /** The layers: an import arrow points only downwards (README, "How it is built"). */
-const layer = (name, from, to, comment) => ({ name, comment, severity: "error", from: { path: from }, to: { path: to } });
+const layer = (name, from, to, comment) => ({
+  name,
+  comment,
+  severity: "error",
+  from: { path: from },
+  to: { path: to },
+});
 
 module.exports = {
   forbidden: [
@@ -10,12 +16,24 @@ module.exports = {
       "^(sdk|engine|devcloud|provider/(?!operations/(schedule|retention|time-zone)\\.ts$))/",
       "schedule, retention and time-zone import nothing of ours but each other; the clock is an argument",
     ),
-    layer("openstack-knows-http-only", "^provider/openstack/", "^provider/(restic|operations|movers|resources|hosts)/"),
-    layer("restic-knows-restic-only", "^provider/restic/", "^provider/(openstack|operations|movers|resources|hosts)/"),
+    layer(
+      "openstack-knows-http-only",
+      "^provider/openstack/",
+      "^provider/(restic|operations|movers|resources|hosts)/",
+    ),
+    layer(
+      "restic-knows-restic-only",
+      "^provider/restic/",
+      "^provider/(openstack|operations|movers|resources|hosts)/",
+    ),
     layer("operations-below-resources", "^provider/operations/", "^provider/(resources|hosts)/"),
     layer("movers-below-resources", "^provider/movers/", "^provider/(resources|hosts)/"),
     layer("resources-below-hosts", "^provider/resources/", "^provider/hosts/"),
-    layer("provider-knows-no-pulumi", "^provider/(?!hosts/)", "(^(sdk|engine|devcloud)/|node_modules/@pulumi/)"),
+    layer(
+      "provider-knows-no-pulumi",
+      "^provider/(?!hosts/)",
+      "(^(sdk|engine|devcloud)/|node_modules/@pulumi/)",
+    ),
     layer("components-use-sdk-only", "^sdk/components/", "^(provider|engine|devcloud)/"),
     layer(
       "policy-uses-the-pure-files-only",

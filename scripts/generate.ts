@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -168,8 +169,17 @@ function cell(text: string): string {
   return text.replaceAll("|", "\\|").replaceAll("\n", " ");
 }
 
+function formatted(file: string, text: string): string {
+  const biome = join(root, "node_modules", ".bin", "biome");
+  return execFileSync(biome, ["format", `--stdin-file-path=${file}`], {
+    input: text,
+    cwd: root,
+    encoding: "utf8",
+  });
+}
+
 const files: [string, string][] = [
-  ["sdk/generated.ts", sdkText()],
+  ["sdk/generated.ts", formatted("sdk/generated.ts", sdkText())],
   ["docs/reference.md", referenceText()],
 ];
 let stale = 0;

@@ -55,7 +55,6 @@ export function isKind(error: unknown, kind: ResticErrorKind): error is ResticEr
   return error instanceof ResticError && error.kind === kind;
 }
 
-export const isNotInstalled = (error: unknown): error is ResticError => isKind(error, "not-installed");
 export const isNoRepository = (error: unknown): error is ResticError => isKind(error, "no-repository");
 export const isWrongPassword = (error: unknown): error is ResticError => isKind(error, "wrong-password");
 export const isLocked = (error: unknown): error is ResticError => isKind(error, "locked");
@@ -63,7 +62,6 @@ export const isUnreachable = (error: unknown): error is ResticError => isKind(er
 export const isAccessDenied = (error: unknown): error is ResticError => isKind(error, "access-denied");
 export const isNoSpace = (error: unknown): error is ResticError => isKind(error, "no-space");
 export const isEmptySource = (error: unknown): error is ResticError => isKind(error, "empty-source");
-export const isCancelled = (error: unknown): error is ResticError => isKind(error, "cancelled");
 export const isTimeout = (error: unknown): error is ResticError => isKind(error, "timeout");
 /** Whether `check` found the repository damaged (not merely could not run). */
 export const isDamaged = (error: unknown): error is ResticError =>
