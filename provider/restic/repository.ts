@@ -139,11 +139,11 @@ export class Repository {
     const source = chunkerFrom && resolveAccess(chunkerFrom);
     let outcome: "created" | "existing" = "created";
     try {
+      // not to be cancelled: a key without a config is worse than two more seconds
       await this.restic.once({
         doing,
         arguments: ["init", ...(source ? ["--copy-chunker-params", ...source.arguments] : [])],
         ...(source ? { environment: secondaryEnvironment(this.access, source), source } : {}),
-        signal,
         timeoutSeconds: readSeconds,
       });
     } catch (error) {
@@ -161,7 +161,7 @@ export class Repository {
     if (outcome === "created" && count !== 1)
       throw new ResticError(
         "failed",
-        `${doing}: it has ${count} keys; someone else initialised it at the same time`,
+        `${doing}: it has ${count} keys; someone else initialised it at the same time, or was interrupted before`,
       );
     this.restic.log(`${outcome === "created" ? "created" : "found"} the repository ${this.url}`);
     return outcome;
@@ -214,7 +214,7 @@ export class Repository {
           await this.runBackup(job, doing, report, source, feed);
         } catch (error) {
           // once it has named a snapshot only unlocking can fail, and the work is done
-          if (report.snapshotId === undefined || feed?.failure) throw error;
+          if (report.snapshotId === undefined) throw error;
           const made = await this.prove(job, doing, report).catch(() => {
             throw error;
           });

@@ -149,7 +149,8 @@ export class Restic {
     else if (owner) reason = `repository is locked by ${describeOwner(owner)}`;
     else if (finished.exitCode === undefined) reason = `restic was killed${reason && `; ${reason}`}`;
     else if (/ciphertext verification failed/.test(text))
-      reason += "; the repository's key and config do not belong together, as after two inits at once";
+      reason +=
+        "; the repository's key and config do not belong together, as after two inits at once or an interrupted one";
     const remedy = remedies[kind];
     const code = finished.exitCode === undefined ? "" : `, exit ${finished.exitCode}`;
     const message = `${call.doing}: ${reason || "no reason given"}${remedy ? `; ${remedy}` : ""} (restic ${version.text}${code})`;

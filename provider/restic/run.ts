@@ -182,7 +182,7 @@ class OutputFile {
   /** Passes each line on, four times a second. */
   onLine(onLine: (line: string) => void): void {
     this.splitter = new LineSplitter(onLine);
-    this.timer = setInterval(() => this.readOn(), 250);
+    this.timer = setInterval(() => void this.readOn().catch(() => {}), 250);
   }
 
   private readOn(): Promise<void> {

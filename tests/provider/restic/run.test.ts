@@ -94,6 +94,14 @@ describe("run", () => {
     assert.deepEqual((await run({ binary, arguments: [], environment })).stderr, ["signal"]);
   });
 
+  it("rejects with what a callback throws, when the child has ended", async () => {
+    const binary = await program("echo line; sleep 0.6; exit 0");
+    const onLine = () => {
+      throw new Error("of the caller");
+    };
+    await assert.rejects(run({ binary, arguments: [], environment, onLine }), { message: "of the caller" });
+  });
+
   for (const [name, withSetpriv] of [
     ["setpriv", true],
     ["a watching shell, where there is no setpriv", false],
