@@ -30,7 +30,9 @@ export interface SnapshotSet {
 /** The points of a set as Cinder has them, newest first. */
 export async function points(set: SnapshotSet): Promise<SnapshotPoint[]> {
   const found = await inventoryOf(set.session).snapshots(set.owner, set.volumeId);
-  return found.filter(({ mark }) => mark.role === "recovery-point").map(asPoint);
+  return found
+    .filter(({ mark, row }) => mark.role === "recovery-point" && row.status !== "deleting")
+    .map(asPoint);
 }
 
 function asPoint(found: Marked<Snapshot>): SnapshotPoint {

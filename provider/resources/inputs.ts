@@ -41,6 +41,7 @@ export const retention = z
 export const owner = z
   .string()
   .min(1)
+  .max(255, "must have 255 characters at most, Cinder's limit: shorten the resource's name")
   .describe(
     "`<project>/<stack>/<resource name>`, minted by the SDK: the mark on everything this resource makes.",
   );

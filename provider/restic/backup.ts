@@ -138,7 +138,7 @@ export function backupArguments(job: BackupJob, source?: Source): string[] {
   if (job.time) args.push(`--time=${resticTime(job.time)}`);
   if ("stdin" in job) return [...args, "--stdin", `--stdin-filename=${job.stdin.fileName}`];
   if (job.oneFileSystem) args.push("--one-file-system");
-  if (job.ignoreInode) args.push("--ignore-inode");
+  if (job.ignoreInode) args.push("--ignore-inode", "--ignore-ctime");
   const directory = source?.directory ?? job.directory;
   for (const pattern of job.excludes ?? []) args.push(`--exclude=${anchored(pattern, directory)}`);
   return [...args, "--", ...(source?.present ?? ["."])];

@@ -115,6 +115,8 @@ async function backUp(run: BackupRun, volume: OpenedVolume): Promise<MovedBackup
           directory: volume.directory as string,
           paths: run.paths.map(relative),
           excludes: run.exclude,
+          // A copy has new inodes in every run; its sizes and modification times are the volume's.
+          ignoreInode: volume.how.includes("debugfs"),
         })
       : await repository.backup({ ...common, stdin: deviceStream(volume) });
   return {
