@@ -39,7 +39,10 @@ program
     "recovery points as the cloud and the repository have them, found by their marks; needs no state",
   )
   .option("--owner <owner>", "only points of this owner, <project>/<stack>/<resource>")
-  .option("--repository <url>", "a restic repository too; RESTIC_PASSWORD or RESTIC_PASSWORD_FILE opens it")
+  .option(
+    "--repository <url>",
+    "a restic repository too; RESTIC_PASSWORD, AWS_ACCESS_KEY_ID and the like open it, as for restic",
+  )
   .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
   .option("--json", "one JSON document")
   .action(async options => {

@@ -1,5 +1,6 @@
 import { inventoryOf } from "../operations/inventory";
 import { resticPoints } from "../operations/restic-set";
+import type { RepositoryAccess } from "../restic";
 import { World } from "./world";
 
 /** One recovery point, wherever it is. Instants are ISO 8601 in UTC. */
@@ -53,9 +54,7 @@ async function repositoryPoints(
   url: string,
   owner: string | undefined,
 ): Promise<ListedPoint[]> {
-  const { RESTIC_PASSWORD: password, RESTIC_PASSWORD_FILE: passwordFile } = process.env;
-  const access = { url, ...(password ? { password } : {}), ...(passwordFile ? { passwordFile } : {}) };
-  const found = await resticPoints(world.repository(access), owner);
+  const found = await resticPoints(world.repository(accessFromEnvironment(url)), owner);
   return found.map(point => ({
     where: "restic",
     owner: point.owner,
@@ -64,6 +63,24 @@ async function repositoryPoints(
     takenAt: point.takenAt,
     status: point.good ? "good" : "partial",
   }));
+}
+
+/** The variables of restic's own command line: its password and the keys of its stores. */
+const resticVariables =
+  /^(RESTIC_PASSWORD(_FILE|_COMMAND)?|(AWS|B2|AZURE|GOOGLE|ST|OS|RCLONE|RESTIC_REST)_.+)$/;
+
+/** A repository as restic's own command line would reach it from this shell. */
+export function accessFromEnvironment(
+  url: string,
+  environment: NodeJS.ProcessEnv = process.env,
+): RepositoryAccess {
+  const given = Object.entries(environment).filter(([name, value]) => resticVariables.test(name) && value);
+  const { RESTIC_CACERT: caCertFile } = environment;
+  return {
+    url,
+    environment: Object.fromEntries(given) as Record<string, string>,
+    ...(caCertFile ? { caCertFile } : {}),
+  };
 }
 
 /** Rows under a heading, columns as wide as their widest cell. */

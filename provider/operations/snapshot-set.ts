@@ -1,7 +1,7 @@
 import { messages, type Session, snapshots } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
 import { inventoryOf, type Marked, timeOf } from "./inventory";
-import { type Mark, runKey, toMetadata } from "./marks";
+import { instant, type Mark, runKey, toMetadata } from "./marks";
 import { removeUntilGone } from "./remove";
 import { applyRetention, type Decision, type Point, type Retention } from "./retention";
 import { snapshotKind, WaitError, waitForStatus } from "./watch";
@@ -171,5 +171,6 @@ export async function prune(
 
 /** A point as people know it. */
 export function describePoint(point: { id: string; time: Date; slot?: string | undefined }): string {
-  return `${point.id.slice(0, 8)} of ${point.slot ?? point.time.toISOString().replace(".000Z", "Z")}`;
+  // Without a schedule the slot is "".
+  return `${point.id.slice(0, 8)} of ${point.slot || instant(point.time)}`;
 }

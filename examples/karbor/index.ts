@@ -1,0 +1,27 @@
+import * as pulumi from "@pulumi/pulumi";
+import { CinderSnapshot, VolumeRestore } from "pulumi-openstack-backup";
+
+const config = new pulumi.Config();
+
+// Protect. Without a schedule one snapshot is taken; a new `trigger` takes another. Deleting the resource deletes them.
+const trigger = config.get("trigger");
+const protect = new CinderSnapshot("data", {
+  volumeId: config.require("volumeId"),
+  name: config.get("snapshotName") ?? "data-snapshot",
+  description: "taken before the upgrade",
+  force: config.getBoolean("force") ?? false,
+  ...(trigger === undefined ? {} : { trigger }),
+});
+
+// Restore: a new volume from the newest snapshot.
+const restored = config.getBoolean("restore")
+  ? new VolumeRestore("restored", {
+      snapshotId: protect.snapshotId,
+      name: config.get("restoreName") ?? "data-restored",
+      description: "the volume before the upgrade",
+    })
+  : undefined;
+
+export const snapshotId = protect.snapshotId;
+export const points = protect.points;
+export const restoredVolumeId = restored?.volumeId ?? "none";
