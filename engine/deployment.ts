@@ -124,6 +124,8 @@ export class DeploymentRun implements Registrar {
       if (options.refresh !== "only" && !this.isStopped()) {
         if (!options.refresh) this.warnOfPending();
         if (options.source === "program") await this.runProgram();
+        // A program may end before its resources are made; nothing is deleted before it is known that they were.
+        await Promise.all(this.running);
         if (!this.isStopped()) await this.deleteUnwanted();
         await Promise.all(this.running);
         await this.finishStackOutputs();

@@ -69,6 +69,7 @@ interface DiffOutcome {
 /** Decides, one resource after the other, what must be done to get from the base to what the program asks for. */
 export class Planner {
   private readonly seen = new Set<Urn>();
+  private readonly prefetched = new Set<Urn>();
   private readonly operated = {
     created: new Set<Urn>(),
     same: new Set<Urn>(),
@@ -97,6 +98,8 @@ export class Planner {
     if (!goal.custom || goal.aliases.length > 0 || (goal.parent && this.oldUrnOf.has(goal.parent)))
       return undefined;
     const urn = makeUrn(stack, project, goal.parent, goal.type, goal.name);
+    if (this.prefetched.has(urn)) return undefined;
+    this.prefetched.add(urn);
     const old = base.byUrn.get(urn);
     const key = String(goal.inputs.__provider);
     const first = this.firstCalls.get(key);

@@ -72,6 +72,8 @@ export class ProviderHost {
         ...options.environment,
         PULUMI_NODEJS_PROJECT: options.project,
         PULUMI_PROJECT: options.project,
+        // The configuration comes by configure; a variable of the caller's must not reach the provider.
+        PULUMI_CONFIG: "{}",
       },
       onLine: (line, stream) => {
         if (stream === "stdout" && !announced && /^\d+$/.test(line)) {

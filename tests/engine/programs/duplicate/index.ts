@@ -1,4 +1,4 @@
 import { edition, File } from "../file";
 
-new File("a", { label: "first" });
-if (edition === 2) new File("a", { label: "first" });
+const a = new File("a", { label: "first" });
+if (edition === 2) new File("a", { label: "first", content: a.id });

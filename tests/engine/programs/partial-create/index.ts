@@ -1,5 +1,5 @@
 import { by, edition, File } from "../file";
 
-const a = new File("a", { content: "a", partial: by("create", undefined) });
+const before = edition < 3 ? [new File("before", {})] : [];
+const a = new File("a", { content: "a", partial: by("create", undefined) }, { dependsOn: before });
 new File("b", { content: a.digest });
-if (edition < 3) new File("aside", {});

@@ -4,8 +4,8 @@ import { edition, File } from "../file";
 const a = new File("a", {});
 if (edition === 1) new File("later-missing", { content: a.id });
 if (edition === 2) {
-  new File("new", {});
-  a.id.apply(() => {
+  const fresh = new File("new", {});
+  pulumi.all([a.id, fresh.urn]).apply(() => {
     throw new pulumi.RunError("the program gives up");
   });
 }

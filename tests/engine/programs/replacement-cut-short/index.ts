@@ -7,4 +7,3 @@ if (edition < 5) {
   const a = new File("a", { place, fail });
   new File("user", { path: a.id });
 }
-new File("aside", {});
