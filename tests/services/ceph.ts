@@ -37,6 +37,7 @@ export function start(options: { run?: Run; persistent?: boolean } = {}): Promis
     const data = run.path("state/ceph");
     const isNew = !existsSync(data);
     const address = `[v1:127.0.0.1:${await freePort()}]`;
+    const map = run.path("ceph/monmap");
     await mkdir(run.path("ceph"), { recursive: true });
     for (const daemon of ["mon", "osd", "mgr"]) await mkdir(`${data}/${daemon}`, { recursive: true });
     const configuration = await run.write(
@@ -80,7 +81,13 @@ export function start(options: { run?: Run; persistent?: boolean } = {}): Promis
           osd_crush_update_on_start: false,
         },
         mgr: { mgr_data: `${data}/mgr`, mgr_initial_modules: "" },
-        client: { admin_socket: "", log_file: "", rbd_default_features: 3 },
+        client: {
+          admin_socket: "",
+          log_file: "",
+          rbd_default_features: 3,
+          // A client that has to ask for it may send its first command without knowing the cluster, and is refused (EPERM).
+          monmap: map,
+        },
       }),
     );
     const environment = { CEPH_CONF: configuration };
@@ -96,7 +103,6 @@ export function start(options: { run?: Run; persistent?: boolean } = {}): Promis
       environment,
     });
 
-    const map = run.path("ceph/monmap");
     if (isNew) {
       await execute("monmaptool", "--create", "--clobber", "--fsid", fsid, "--addv", "a", address, map);
       await execute("ceph-mon", "--mkfs", "-i", "a", "--monmap", map);
@@ -109,7 +115,7 @@ export function start(options: { run?: Run; persistent?: boolean } = {}): Promis
     }
     run.spawn("ceph-mon", daemon("ceph-mon", "a"), "base");
     if (isNew) {
-      await run.ready("ceph-mon", 30, async () => (await execute("ceph", "-s")) !== "");
+      await run.ready("ceph-mon", 60, async () => (await execute("ceph", "-s")) !== "");
       const disk = randomUUID();
       await execute("ceph", "osd", "new", disk);
       await execute("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", disk);

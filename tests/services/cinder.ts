@@ -131,7 +131,7 @@ export async function start(options: CinderOptions): Promise<CinderHandle> {
   const names = ["cinder-scheduler", "cinder-volume", "cinder-api"];
   for (const name of names)
     run.spawn(name, venvProgram(venv, name, ["--config-file", config], environment), "server");
-  await run.ready("cinder-api", 60, async () => (await fetch(`http://127.0.0.1:${port}/`)).status === 300);
+  await run.ready("cinder-api", 180, async () => (await fetch(`http://127.0.0.1:${port}/`)).status === 300);
   const admin = await signIn(keystone.environmentOf("admin"));
   if (isNew) {
     for (const backend of backends) {
@@ -139,7 +139,7 @@ export async function start(options: CinderOptions): Promise<CinderHandle> {
       await admin.call("POST", "volumev3", "/types", { volume_type: volumeType });
     }
   }
-  await run.ready("cinder-volume", 90, async () => {
+  await run.ready("cinder-volume", 180, async () => {
     const { services } = (await admin.call("GET", "volumev3", "/os-services")).body;
     const { pools } = (await admin.call("GET", "volumev3", "/scheduler-stats/get_pools")).body;
     const up = services.filter((one: { state: string }) => one.state === "up");

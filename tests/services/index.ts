@@ -60,13 +60,10 @@ async function bringUp(run: Run, backends: cinder.Backend[], withNova: boolean):
   );
   const identity = await keystone.start({ run, database });
   const shared = { run, database, keystone: identity, queueUrl: queue.url };
-  const block = await cinder.start({
-    ...shared,
-    backends,
-    nova: withNova,
-    ...(cluster ? { ceph: cluster } : {}),
-  });
-  const compute = withNova ? await nova.start(shared) : undefined;
+  const [block, compute] = await together(
+    cinder.start({ ...shared, backends, nova: withNova, ...(cluster ? { ceph: cluster } : {}) }),
+    withNova ? nova.start(shared) : Promise.resolve(undefined),
+  );
   const services = [database, queue, cluster, identity, block, compute];
   const withCeph = (environment: OpenstackEnvironment) => ({ ...environment, ...cluster?.environment });
   return {

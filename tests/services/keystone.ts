@@ -115,7 +115,7 @@ export function start(
       wsgiServer(venv, "keystone.wsgi.api", port, { OS_KEYSTONE_CONFIG_DIR: run.path("etc/keystone") }),
       "server",
     );
-    await run.ready("keystone", 60, async () => (await fetch(url)).status === 200);
+    await run.ready("keystone", 180, async () => (await fetch(url)).status === 200);
 
     const environmentOf: KeystoneHandle["environmentOf"] = user => ({
       OS_AUTH_URL: url,

@@ -75,7 +75,7 @@ export function start(options: { run?: Run; persistent?: boolean } = {}): Promis
           statements,
         ],
       });
-    await run.ready("mariadb", 30, async () => existsSync(socket) && (await sql("SELECT 1")) === "1\n");
+    await run.ready("mariadb", 60, async () => existsSync(socket) && (await sql("SELECT 1")) === "1\n");
     if (isNew) await sql("CREATE USER os@'%' IDENTIFIED BY 'ospw'; GRANT ALL ON *.* TO os@'%'");
     return {
       url: `mysql://127.0.0.1:${port}`,

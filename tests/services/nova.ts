@@ -172,20 +172,20 @@ export async function start(options: NovaOptions): Promise<ServiceHandle> {
     "nova-compute": program("nova-compute", computeConfig),
   };
   for (const [name, command] of Object.entries(commands)) {
-    if (name === "nova-compute") {
-      // It gives up when it cannot reach these.
+    if (name === "nova-conductor") {
+      // From here on they give up when they cannot reach these.
       for (const [needed, port] of [
         ["placement", placementPort],
         ["glance", imagePort],
       ] as const) {
-        await run.ready(needed, 90, async () => (await fetch(at(port))).status < 500);
+        await run.ready(needed, 180, async () => (await fetch(at(port))).status < 500);
       }
     }
     run.spawn(name, command, "server");
   }
-  await run.ready("nova-api", 90, async () => (await fetch(at(computePort))).status === 200);
+  await run.ready("nova-api", 180, async () => (await fetch(at(computePort))).status === 200);
   const admin = await signIn(keystone.environmentOf("admin"));
-  await run.ready("nova-compute", 120, async () => {
+  await run.ready("nova-compute", 180, async () => {
     const { services } = (await admin.call("GET", "compute", "/os-services")).body;
     return services.filter((one: { state: string }) => one.state === "up").length === 3;
   });
@@ -197,7 +197,7 @@ export async function start(options: NovaOptions): Promise<ServiceHandle> {
     const { id } = (await admin.call("POST", "image", "/v2/images", image)).body;
     await admin.upload("image", `/v2/images/${id}/file`, "an empty disk");
   }
-  await run.ready("nova-scheduler", 60, async () => {
+  await run.ready("nova-scheduler", 180, async () => {
     const candidates = (await admin.call("GET", "placement", "/allocation_candidates?resources=VCPU:1")).body;
     return candidates.allocation_requests.length === 1;
   });

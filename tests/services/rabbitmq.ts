@@ -70,7 +70,7 @@ export function start(options: { run?: Run; persistent?: boolean } = {}): Promis
       "base",
     );
     run.spawn("rabbitmq", { program: await serverScript(), args: [], environment }, "base");
-    await run.ready("rabbitmq", 60, () => answers(port));
+    await run.ready("rabbitmq", 180, () => answers(port));
     return {
       url: `rabbit://guest:guest@127.0.0.1:${port}/`,
       environment: {},

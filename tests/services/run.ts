@@ -43,9 +43,10 @@ function environmentOf(command: Command): NodeJS.ProcessEnv {
 
 const pause = (milliseconds: number) => new Promise(resolve => setTimeout(resolve, milliseconds));
 
-/** As many different free loopback ports as asked for. */
+const givenPorts = new Set<number>();
+
+/** As many different free loopback ports as asked for, none of them given by this process before. */
 export async function freePorts(count: number): Promise<number[]> {
-  // All are held until the last one is known, so that none is given twice.
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
       const server = createServer();
@@ -58,6 +59,8 @@ export async function freePorts(count: number): Promise<number[]> {
   );
   const ports = servers.map(server => (server.address() as { port: number }).port);
   await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))));
+  if (ports.some(port => givenPorts.has(port))) return freePorts(count);
+  for (const port of ports) givenPorts.add(port);
   return ports;
 }
 
@@ -183,8 +186,8 @@ export class Run {
   }
 
   /**
-   * Asks `probe` until it answers true. An exception counts as not ready; the death of `name`'s process ends the waiting.
-   * Throws with the last lines of that process's log.
+   * Asks `probe` until it answers true; an exception counts as not ready. The death of any process of the run ends the waiting.
+   * Throws with the last lines of the log.
    */
   async ready(name: string, timeoutSeconds: number, probe: () => Promise<boolean>): Promise<void> {
     const deadline = Date.now() + timeoutSeconds * 1000;
@@ -196,10 +199,8 @@ export class Run {
       } catch (error) {
         reason = (error as Error).message;
       }
-      const started = this.state.processes.find(one => one.name === name);
-      if (started && !isAlive(started)) {
-        throw new Error(`starting ${name}: it ended:\n${this.lastLines(name)}`);
-      }
+      const ended = this.state.processes.find(one => !isAlive(one));
+      if (ended) throw new Error(`starting ${name}: ${ended.name} ended:\n${this.lastLines(ended.name)}`);
       await pause(150);
     }
     throw new Error(

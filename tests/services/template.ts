@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import path from "node:path";
 import { exclusively, servicesDirectory } from "./install";
 import { Run } from "./run";
@@ -20,9 +20,18 @@ export function copyFolder(run: Run, from: string, to: string): Promise<string> 
   return run.execute("copy", { program: "cp", args: ["-a", "--sparse=always", "--reflink=auto", from, to] });
 }
 
+/** Removes the templates that nobody has asked for in a week; another checkout of this project may use another one. */
+async function removeUnused(templates: string): Promise<void> {
+  for (const name of await readdir(templates)) {
+    const template = path.join(templates, name);
+    const { mtimeMs } = await stat(template);
+    if (Date.now() - mtimeMs > 7 * 24 * 3600_000) await rm(template, { recursive: true, force: true });
+  }
+}
+
 /**
  * The folder of a template: the `state/` of services that were started once and used by nobody.
- * It is made with `bringUp` the first time; `parts` names what is in it. Older templates of the same parts are removed.
+ * It is made with `bringUp` the first time; `parts` names what is in it.
  */
 export async function prepareTemplate(
   parts: string[],
@@ -32,19 +41,21 @@ export async function prepareTemplate(
   const template = path.join(templates, await templateName(parts));
   await mkdir(templates, { recursive: true });
   await exclusively(`template-${parts.join("-")}`, async () => {
-    if (existsSync(template)) return;
-    for (const old of await readdir(templates)) {
-      if (old.slice(0, old.lastIndexOf("-")) === parts.join("-")) {
-        await rm(path.join(templates, old), { recursive: true, force: true });
-      }
+    if (existsSync(template)) {
+      await utimes(template, new Date(), new Date());
+      return;
     }
+    await removeUnused(templates);
     const run = await Run.create();
     try {
       await bringUp(run);
       await run.stopProcesses();
       await run.unmount();
-      await copyFolder(run, run.path("state"), `${template}.new`);
-      await rename(`${template}.new`, template);
+      const unfinished = `${template}.new`;
+      await rm(unfinished, { recursive: true, force: true });
+      await copyFolder(run, run.path("state"), unfinished);
+      await utimes(unfinished, new Date(), new Date());
+      await rename(unfinished, template);
     } catch (error) {
       return run.abandon(error);
     }
