@@ -1,0 +1,196 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Devcloud, makeExt4Image, startDevcloud } from "../../../devcloud";
+import { World } from "../../../provider/hosts/world";
+import { check } from "../../../provider/resources/check";
+import { registry } from "../../../provider/resources/registry";
+import type { Context, ResourceType } from "../../../provider/resources/resource";
+
+type Properties = Record<string, unknown>;
+
+describe("ResticBackup in trouble", () => {
+  let cloud: Devcloud;
+  let work: string;
+  let printed: string[];
+  const mountDirectory = process.env.OSBACKUP_MOUNT_DIRECTORY;
+
+  before(async function () {
+    this.timeout(60_000);
+    work = mkdtempSync(join(tmpdir(), "osbackup-trouble-"));
+    process.env.OSBACKUP_MOUNT_DIRECTORY = join(work, "mnt");
+    cloud = await startDevcloud();
+  });
+  after(async () => {
+    await cloud.stop();
+    if (mountDirectory === undefined) delete process.env.OSBACKUP_MOUNT_DIRECTORY;
+    else process.env.OSBACKUP_MOUNT_DIRECTORY = mountDirectory;
+    rmSync(work, { recursive: true, force: true });
+  });
+  beforeEach(() => {
+    printed = [];
+    cloud.faults.clear();
+  });
+
+  const of = (name: string) => registry[name] as ResourceType;
+
+  /** A world of its own, as a new run of the stack has. */
+  const context = (now = "2026-11-22T10:10:00Z"): Context =>
+    new World({}, line => printed.push(line), { ...cloud.environment, OSBACKUP_NOW: now }).context("pg");
+
+  async function inputsOf(
+    type: string,
+    given: Properties,
+    at: Context,
+    olds?: Properties,
+  ): Promise<Properties> {
+    const { inputs, refusals } = await check(of(type), olds, given, at);
+    assert.deepEqual(refusals, []);
+    return inputs;
+  }
+
+  async function volumeOf(name: string, files: Record<string, string>): Promise<string> {
+    const directory = join(work, name);
+    mkdirSync(directory);
+    for (const [file, text] of Object.entries(files)) writeFileSync(join(directory, file), text);
+    const imageFile = join(work, `${name}.img`);
+    await makeExt4Image(imageFile, { sizeMib: 16, fromDirectory: directory });
+    return (await cloud.addVolume({ name, imageFile, attachedTo: true })).id;
+  }
+
+  const access = (name: string, password = "right-password") => ({ url: join(work, name), password });
+
+  /** Takes the point of a slot and tries to back it up, as one run of a stack does. */
+  async function run(
+    set: string,
+    volumeId: string,
+    repository: Properties,
+    now: string,
+    olds: Properties = {},
+  ) {
+    const at = context(now);
+    const snapshotInputs = await inputsOf(
+      "CinderSnapshot",
+      { owner: `shop/prod/${set}-snapshot`, volumeId, schedule: "0 * * * *", retention: { keepLast: 3 } },
+      at,
+    );
+    const { outputs: snapshot } = await of("CinderSnapshot").create(snapshotInputs, at);
+    const backupInputs = await inputsOf(
+      "ResticBackup",
+      {
+        owner: `shop/prod/${set}-backup`,
+        snapshotId: snapshot.snapshotId,
+        slot: snapshotInputs.slot,
+        takenAt: snapshot.takenAt,
+        temporaryVolume: { owner: `shop/prod/${set}-volume` },
+        source: { owner: snapshotInputs.owner, volumeId },
+        repository,
+        onFailure: "cleanup",
+        ...olds,
+      },
+      at,
+    );
+    return { snapshot, backup: () => of("ResticBackup").create(backupInputs, at) };
+  }
+
+  function nothingTemporary(): void {
+    assert.deepEqual(
+      cloud.volumes().filter(volume => volume.metadata["osbackup-role"] === "temporary"),
+      [],
+    );
+    assert.equal(cloud.attachments().filter(({ instance }) => instance === null).length, 0);
+  }
+
+  it("refuses an empty volume, undoes the run, and keeps the only good snapshot", async () => {
+    const volumeId = await volumeOf("empty", {});
+    const { snapshot, backup } = await run(
+      "empty",
+      volumeId,
+      access("empty-repository"),
+      "2026-11-22T10:10:00Z",
+    );
+    await assert.rejects(backup(), /empty|nothing to back up|no files/i);
+    nothingTemporary();
+    assert.deepEqual(
+      cloud.snapshots().map(({ id }) => id),
+      [snapshot.snapshotId],
+    );
+    assert.match(printed.join("\n"), /keeping snapshot \S+: it is the only good recovery point of its set/);
+  }).timeout(60_000);
+
+  it("takes back the new snapshot of a failed run where an older good one remains", async () => {
+    const volumeId = await volumeOf("second", { "a.txt": "a" });
+    const good = await run("second", volumeId, access("second-repository"), "2026-11-22T10:10:00Z");
+    await good.backup();
+    const bad = await run(
+      "second",
+      volumeId,
+      access("second-repository", "wrong-password"),
+      "2026-11-22T11:10:00Z",
+    );
+    const error = await bad.backup().then(
+      () => assert.fail("the backup should have failed"),
+      (failure: Error) => failure,
+    );
+    assert.match(error.message, /wrong password/);
+    assert.ok(!error.message.includes("wrong-password") && !printed.join("\n").includes("wrong-password"));
+    nothingTemporary();
+  }).timeout(60_000);
+
+  it("leaves nothing temporary when the temporary volume cannot be made, and converges on the next run", async () => {
+    const volumeId = await volumeOf("third", { "a.txt": "a" });
+    cloud.faults.nextVolumeStatus("error");
+    const { snapshot, backup } = await run(
+      "third",
+      volumeId,
+      access("third-repository"),
+      "2026-11-22T10:10:00Z",
+    );
+    await assert.rejects(backup(), /went to 'error', expected 'available'/);
+    nothingTemporary();
+    const made = await (
+      await run("third", volumeId, access("third-repository"), "2026-11-22T10:20:00Z")
+    ).backup();
+    assert.equal((made.outputs as { phase: string }).phase, "Succeeded");
+    assert.equal(cloud.snapshots().filter(row => row.volume_id === volumeId).length, 1);
+    assert.equal(snapshot.snapshotId, cloud.snapshots().find(row => row.volume_id === volumeId)?.id);
+    nothingTemporary();
+  }).timeout(60_000);
+
+  it("is refused in check when restic is not on the machine", async () => {
+    const path = process.env.PATH;
+    process.env.PATH = join(work, "no-programs-here");
+    try {
+      const { refusals } = await check(
+        of("ResticRepository"),
+        undefined,
+        { owner: "shop/prod/repository", ...access("fresh") },
+        context(),
+      );
+      assert.equal(refusals.length, 1);
+      assert.equal(refusals[0]?.property, "url");
+      assert.match(refusals[0]?.reason ?? "", /restic.*(not found|not installed)/i);
+    } finally {
+      process.env.PATH = path;
+    }
+  });
+
+  it("names the password property when the repository has another one", async () => {
+    const repository = access("fourth-repository");
+    const at = context();
+    await of("ResticRepository").create(
+      await inputsOf("ResticRepository", { owner: "shop/prod/repository", ...repository }, at),
+      at,
+    );
+    const { refusals } = await check(
+      of("ResticRepository"),
+      undefined,
+      { owner: "shop/prod/repository", ...repository, password: "another-one" },
+      context(),
+    );
+    assert.equal(refusals[0]?.property, "password");
+    assert.match(refusals[0]?.reason ?? "", /wrong password/);
+    assert.ok(!JSON.stringify(refusals).includes("another-one"));
+  }).timeout(60_000);
+});
