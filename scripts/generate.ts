@@ -93,8 +93,11 @@ function sdkText(): string {
     const secrets = Object.entries(args.properties ?? {})
       .filter(([, field]) => holdsSecret(field))
       .map(([key]) => key);
+    const computed = Object.entries(args.properties ?? {})
+      .filter(([, field]) => field.computed === true)
+      .map(([key]) => key);
     parts.push(
-      `/** How ${type.name} is bound to its provider. */\nexport const ${lower(type.name)}Binding = {\n  type: ${JSON.stringify(type.name)},\n  inputs: ${JSON.stringify(Object.keys(args.properties ?? {}).filter(key => key !== "owner"))},\n  outputs: ${JSON.stringify(Object.keys(outputs.properties ?? {}))},\n  secretInputs: ${JSON.stringify(secrets)},\n} as const;`,
+      `/** How ${type.name} is bound to its provider. */\nexport const ${lower(type.name)}Binding = {\n  type: ${JSON.stringify(type.name)},\n  computed: ${JSON.stringify(computed)},\n  outputs: ${JSON.stringify(Object.keys(outputs.properties ?? {}))},\n  secretInputs: ${JSON.stringify(secrets)},\n} as const;`,
     );
   }
   return `${parts.join("\n\n")}\n`;

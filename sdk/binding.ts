@@ -14,10 +14,10 @@ export function typeToken(type: string): string {
   return `pulumi-nodejs:dynamic/openstackbackup:${type}`;
 }
 
-/** How a resource type is bound: its name, its outputs, and which of them follow from secrets. */
+/** How a resource type is bound: its name, the inputs that check adds, its outputs, and what of both is secret. */
 export interface Binding {
   type: string;
-  inputs: readonly string[];
+  computed: readonly string[];
   outputs: readonly string[];
   secretInputs?: readonly string[];
   secretOutputs?: readonly string[];
@@ -37,18 +37,30 @@ export abstract class BackupResource extends pulumi.CustomResource {
     const given: Record<string, unknown> = { ...args };
     for (const key of binding.secretInputs ?? [])
       if (given[key] !== undefined) given[key] = pulumi.secret(given[key]);
-    // Named here, a property becomes an output of the resource: what check adds (slot, defaults) as well.
-    const absent = Object.fromEntries([...binding.inputs, ...binding.outputs].map(key => [key, undefined]));
-    super(
-      typeToken(binding.type),
-      name,
-      {
-        ...absent,
-        owner: `${pulumi.getProject()}/${pulumi.getStack()}/${name}`,
-        ...given,
-        __provider: providerText(binding.type),
-      },
-      pulumi.mergeOptions({ additionalSecretOutputs: [...(binding.secretOutputs ?? [])] }, options),
-    );
+    // Named here, a property becomes an output of the resource. Each costs the program four promises.
+    const absent = Object.fromEntries([...binding.computed, ...binding.outputs].map(key => [key, undefined]));
+    const stackTraceLimit = Error.stackTraceLimit;
+    try {
+      // Pulumi keeps a stack trace with each of those promises, which is four fifths of a large program's time. It is
+      // shown only with this variable; the resource's own source position is taken apart from the limit.
+      if (!process.env.PULUMI_DEBUG_PROMISE_LEAKS) Error.stackTraceLimit = 0;
+      super(
+        typeToken(binding.type),
+        name,
+        {
+          ...absent,
+          owner: `${pulumi.getProject()}/${pulumi.getStack()}/${name}`,
+          ...given,
+          __provider: providerText(binding.type),
+        },
+        pulumi.mergeOptions({ additionalSecretOutputs: [...(binding.secretOutputs ?? [])] }, options),
+      );
+    } catch (error) {
+      Error.stackTraceLimit = stackTraceLimit;
+      if (error instanceof Error) Error.captureStackTrace(error);
+      throw error;
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
+    }
   }
 }

@@ -17,7 +17,9 @@ export class TemporaryVolume extends BackupResource {
   readonly kind: Pick<TemporaryVolumeInputs, "volumeType" | "availabilityZone" | "sizeGib">;
 
   constructor(name: string, args: TemporaryVolumeArgs, options?: pulumi.CustomResourceOptions) {
-    super(temporaryVolumeBinding, name, "snapshot" in args ? fromSet(args) : args, options);
+    const given = "snapshot" in args ? fromSet(args) : args;
+    // Named even where it is not given: what reads the volume waits as long.
+    super(temporaryVolumeBinding, name, { timeoutSeconds: undefined, ...given }, options);
     const { volumeType, availabilityZone, sizeGib } = args;
     this.kind = { volumeType, availabilityZone, sizeGib };
   }

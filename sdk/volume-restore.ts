@@ -5,10 +5,10 @@ import type { ResticBackup } from "./restic-backup";
 import { type RepositoryAccess, ResticRepository } from "./restic-repository";
 
 /** Inputs of VolumeRestore: from a Cinder snapshot, from a restic snapshot, or from a point of a ResticBackup. */
-export type VolumeRestoreArgs = Omit<VolumeRestoreInputs, "repository" | "backupOwner"> & {
+export type VolumeRestoreArgs = Omit<VolumeRestoreInputs, "repository"> & {
   /** The set whose point is restored; its repository is used, and 'latest' means its newest good point. */
   backup?: ResticBackup;
-  /** The repository, where no `backup` is given. */
+  /** The repository, where no `backup` is given; 'latest' then means the newest good point of `backupOwner`. */
   repository?: ResticRepository | pulumi.Input<RepositoryAccess>;
 };
 

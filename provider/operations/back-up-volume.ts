@@ -113,7 +113,12 @@ async function release(run: BackUpVolume): Promise<void> {
 /** S0's rule: a failure removes everything that the run made. The last good point of a set is never removed. */
 async function takeBackSnapshot(source: SnapshotSet, run: BackUpVolume): Promise<void> {
   const id = run.temporaryVolume.snapshotId;
-  const others = (await points(source)).filter(point => point.good && point.id !== id);
+  const members = await points(source);
+  if (!members.some(point => point.id === id)) {
+    run.log(`keeping snapshot ${id}: it is not a recovery point of ${source.owner}`);
+    return;
+  }
+  const others = members.filter(point => point.good && point.id !== id);
   if (others.length === 0) {
     run.log(`keeping snapshot ${id}: it is the only good recovery point of its set`);
     return;

@@ -22,6 +22,9 @@ export interface TemporaryVolumeSpec {
   expiresAfterSeconds: number;
 }
 
+/** Where a volume stays that a run was attaching or detaching when it was killed; it cannot be removed like that. */
+const halfAttached: ReadonlySet<string> = new Set(["reserved", "attaching", "detaching"]);
+
 /** One way to the temporary volume of a snapshot: the existing one is adopted, otherwise it is made. */
 export async function ensureTemporaryVolume(
   session: Session,
@@ -32,7 +35,11 @@ export async function ensureTemporaryVolume(
   const options = context.signal ? { signal: context.signal } : {};
   for (const { row } of await existing(session, spec)) {
     const doing = `creating temporary volume ${row.id} from snapshot ${spec.snapshotId}`;
-    const live = await volumes.get(session, row.id, options).catch(ignoreNotFound);
+    let live = await volumes.get(session, row.id, options).catch(ignoreNotFound);
+    if (live && halfAttached.has(live.status)) {
+      await endAttachments(session, row.id, spec.timeoutSeconds);
+      live = await volumes.get(session, row.id, options).catch(ignoreNotFound);
+    }
     if (live?.status === "available" || live?.status === "in-use") return { volume: live, made: false };
     if (live?.status === "creating") {
       const volume = await waitForStatus(session, volumeKind, row.id, "available", {
@@ -110,6 +117,19 @@ export async function releaseTemporaryVolume(
       await inventoryOf(session).noteGone(id);
     }),
   );
+}
+
+/** The mark follows a renamed resource: by its owner the volume is found, and allowed to be removed. */
+export async function handOverTemporaryVolumes(
+  session: Session,
+  spec: Pick<TemporaryVolumeSpec, "owner" | "snapshotId">,
+  owner: string,
+): Promise<void> {
+  for (const { row } of await existing(session, spec)) {
+    const metadata = { "osbackup-owner": owner };
+    await volumes.setMetadata(session, row.id, metadata);
+    await inventoryOf(session).noteVolume({ ...row, metadata: { ...row.metadata, ...metadata } });
+  }
 }
 
 function existing(session: Session, spec: Pick<TemporaryVolumeSpec, "owner" | "snapshotId">) {

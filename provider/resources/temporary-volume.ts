@@ -1,6 +1,7 @@
 import { z } from "zod";
 import {
   ensureTemporaryVolume,
+  handOverTemporaryVolumes,
   releaseTemporaryVolume,
   type TemporaryVolumeSpec,
 } from "../operations/temporary-volume";
@@ -75,7 +76,11 @@ export const temporaryVolume = resourceType({
   // Its consumer removes the volume when the backup is done, so there is nothing that a missing one would tell.
   read: async (id, state) => ({ id, outputs: { volumeId: state.volumeId } }),
 
-  update: async (_id, state) => ({ volumeId: state.volumeId }),
+  async update(_id, state, given, context) {
+    if (given.owner !== state.owner)
+      await handOverTemporaryVolumes(context.session(given), specOf(state), given.owner);
+    return { volumeId: state.volumeId };
+  },
 
   async delete(_id, state, context) {
     if (state.snapshotId === "") return;

@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { isNotFound, snapshots, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
-import { fromTags, instant } from "../operations/marks";
+import { fromMetadata, fromTags, instant } from "../operations/marks";
 import { removeUntilGone } from "../operations/remove";
 import { restoreVolume } from "../operations/restore-volume";
 import { volumeKind } from "../operations/watch";
@@ -145,12 +146,13 @@ export const volumeRestore = resourceType({
   },
 
   async update(id, state, given, context) {
-    if (given.name !== state.name || given.description !== state.description)
-      await volumes.update(context.session(given), id, {
-        name: nameOf(given),
-        description: given.description ?? "",
-      });
-    return state;
+    const session = context.session(given);
+    if (nameOf(given) !== nameOf(state) || given.description !== state.description)
+      await volumes.update(session, id, { name: nameOf(given), description: given.description ?? "" });
+    // The mark follows a renamed resource: by its owner the volume is found, and allowed to be removed.
+    if (given.owner !== state.owner || !isDeepStrictEqual(given.metadata, state.metadata))
+      await volumes.setMetadata(session, id, { ...given.metadata, "osbackup-owner": given.owner });
+    return outputs.parse(state);
   },
 
   async delete(id, state, context) {
@@ -158,7 +160,19 @@ export const volumeRestore = resourceType({
       context.log(`deletionPolicy is 'retain': restored volume ${id} stays`);
       return;
     }
-    await removeUntilGone(context.session(state), volumeKind, id, {
+    const session = context.session(state);
+    const row = await volumes.get(session, id).catch(error => {
+      if (!isNotFound(error)) throw error;
+    });
+    if (!row) return;
+    const mark = fromMetadata(row.metadata);
+    if (mark?.role !== "restored" || mark.owner !== state.owner) {
+      context.warn(
+        `volume ${id} stays: ${mark ? `it belongs to ${mark.owner}` : "it does not carry our mark any more"}`,
+      );
+      return;
+    }
+    await removeUntilGone(session, volumeKind, id, {
       timeoutSeconds: Math.min(state.timeoutSeconds, 600),
       signal: context.signal,
     });
@@ -255,6 +269,6 @@ function targetOf(given: Inputs, context: Context) {
   };
 }
 
-function nameOf(given: Inputs): string {
+function nameOf(given: Pick<Inputs, "name" | "owner">): string {
   return given.name ?? `restore-${given.owner.split("/").slice(2).join("/")}`.slice(0, 255);
 }

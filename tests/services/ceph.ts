@@ -85,18 +85,23 @@ export function start(options: { run?: Run; persistent?: boolean } = {}): Promis
           admin_socket: "",
           log_file: "",
           rbd_default_features: 3,
-          // A client that has to ask for it may send its first command without knowing the cluster, and is refused (EPERM).
-          monmap: map,
         },
       }),
     );
     const environment = { CEPH_CONF: configuration };
     const execute = (program: string, ...args: string[]) =>
-      run.execute("ceph-setup", {
-        program,
-        args: program === "ceph" ? ["--connect-timeout", "20", ...args] : args,
-        environment,
-      });
+      run.execute("ceph-setup", { program, args, environment });
+    /** A client that is quicker than its copy of the monitor map sends no cluster id, and is refused before its command is read. */
+    const ceph = async (...args: string[]): Promise<string> => {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await execute("ceph", "--connect-timeout", "20", ...args);
+        } catch (error) {
+          if (attempt === 5 || !(error as Error).message.includes("problem getting command descriptions"))
+            throw error;
+        }
+      }
+    };
     const daemon = (program: string, id: string): Command => ({
       program,
       args: ["-f", "-i", id],
@@ -115,25 +120,25 @@ export function start(options: { run?: Run; persistent?: boolean } = {}): Promis
     }
     run.spawn("ceph-mon", daemon("ceph-mon", "a"), "base");
     if (isNew) {
-      await run.ready("ceph-mon", 60, async () => (await execute("ceph", "-s")) !== "");
+      await run.ready("ceph-mon", 180, async () => (await ceph("-s")) !== "");
       const disk = randomUUID();
-      await execute("ceph", "osd", "new", disk);
+      await ceph("osd", "new", disk);
       await execute("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", disk);
       // By hand: done by the daemon at its start it races with the first monitor map ("wrong fsid") and ends the daemon.
-      await execute("ceph", "osd", "crush", "add", "osd.0", "1.0", "host=osbackup", "root=default");
+      await ceph("osd", "crush", "add", "osd.0", "1.0", "host=osbackup", "root=default");
     }
     run.spawn("ceph-osd", daemon("ceph-osd", "0"), "base");
-    await run.ready("ceph-osd", 60, async () => {
-      const status = JSON.parse(await execute("ceph", "osd", "stat", "-f", "json"));
+    await run.ready("ceph-osd", 180, async () => {
+      const status = JSON.parse(await ceph("osd", "stat", "-f", "json"));
       return status.num_up_osds === 1;
     });
     if (isNew) {
-      await execute("ceph", "osd", "pool", "create", pool, "8");
-      await execute("ceph", "osd", "pool", "application", "enable", pool, "rbd");
+      await ceph("osd", "pool", "create", pool, "8");
+      await ceph("osd", "pool", "application", "enable", pool, "rbd");
       // Cinder asks for the pool's capacity, which only the manager daemon reports. The monitor keeps its last report.
       run.spawn("ceph-mgr", daemon("ceph-mgr", "x"), "base");
-      await run.ready("ceph-mgr", 60, async () => {
-        const usage = JSON.parse(await execute("ceph", "df", "-f", "json"));
+      await run.ready("ceph-mgr", 180, async () => {
+        const usage = JSON.parse(await ceph("df", "-f", "json"));
         return usage.pools.some(
           (one: { name: string; stats: { max_avail: number } }) =>
             one.name === pool && one.stats.max_avail > 0,

@@ -1,0 +1,149 @@
+import { Agent, createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+/** What happens to a request instead of, or around, its way to the cloud. */
+export type Harm =
+  /** Answered with this status; the cloud never sees the request. */
+  | { status: number }
+  /** The connection ends without an answer and the cloud never sees the request. */
+  | { lost: "request" }
+  /** The cloud carries the request out, and the connection ends without an answer. */
+  | { lost: "answer" }
+  /** The request waits first. */
+  | { delayMs: number }
+  /** Called first, then the request goes on. */
+  | { before: () => void };
+
+/** Which requests a fault harms, and how often. */
+export interface ProxyFault {
+  harm: Harm;
+  /** Tested against "POST /volume/v3/<project>/snapshots"; default every request. */
+  match?: RegExp;
+  /** Let this many matching requests through first. Default 0. */
+  after?: number;
+  /** Harm this many. Default 1. */
+  times?: number;
+}
+
+/** A request that passed by, or did not. */
+export interface PassedRequest {
+  method: string;
+  /** Below the proxy, with the query. */
+  path: string;
+  /** 0 without an answer. */
+  status: number;
+}
+
+interface Entry extends ProxyFault {
+  seen: number;
+  harmed: number;
+}
+
+/**
+ * Stands on loopback in front of a cloud's endpoints and makes requests fail on command, on any cloud alike. An answer
+ * of its own echoes the request's headers and body, as some services' error pages do: secrets in it must not get into
+ * messages.
+ */
+export class FaultProxy {
+  readonly requests: PassedRequest[] = [];
+  /** In place of every `limit` that is larger: an operator's `osapi_max_limit`. */
+  pageSize = Number.POSITIVE_INFINITY;
+  private readonly server: Server;
+  private readonly agent = new Agent({ keepAlive: true });
+  private entries: Entry[] = [];
+
+  private constructor(private readonly upstreams: Readonly<Record<string, string>>) {
+    this.server = createServer((incoming, answer) => {
+      this.pass(incoming, answer).catch(() => answer.destroy());
+    });
+  }
+
+  /** `upstreams`: name of each endpoint to its URL; it is then at `url(name)`. */
+  static async start(upstreams: Record<string, string>): Promise<FaultProxy> {
+    const proxy = new FaultProxy(upstreams);
+    await new Promise<void>(resolve => proxy.server.listen(0, "127.0.0.1", resolve));
+    return proxy;
+  }
+
+  url(name: string): string {
+    const { port } = this.server.address() as AddressInfo;
+    return `http://127.0.0.1:${port}/${name}`;
+  }
+
+  inject(fault: ProxyFault): void {
+    this.entries.push({ ...fault, seen: 0, harmed: 0 });
+  }
+
+  clear(): void {
+    this.entries = [];
+    this.pageSize = Number.POSITIVE_INFINITY;
+  }
+
+  async stop(): Promise<void> {
+    this.server.closeAllConnections();
+    await new Promise(resolve => this.server.close(resolve));
+    this.agent.destroy();
+  }
+
+  private async pass(incoming: IncomingMessage, answer: ServerResponse): Promise<void> {
+    const method = incoming.method ?? "GET";
+    const path = incoming.url ?? "/";
+    const record: PassedRequest = { method, path, status: 0 };
+    this.requests.push(record);
+    const body = await collected(incoming);
+    const harm = this.harmOf(`${method} ${path}`);
+    if (harm && "before" in harm) harm.before();
+    if (harm && "delayMs" in harm) await new Promise(resolve => setTimeout(resolve, harm.delayMs));
+    if (harm && "lost" in harm && harm.lost === "request") return void incoming.socket.destroy();
+    if (harm && "status" in harm) {
+      record.status = harm.status;
+      const echo = `${JSON.stringify(incoming.headers)} ${body}`;
+      const said = { code: harm.status, message: `The server has failed on ${echo}` };
+      answer.writeHead(harm.status, { "content-type": "application/json" });
+      return void answer.end(JSON.stringify({ computeFault: said }));
+    }
+    const passed = await this.forward(method, path, incoming, body);
+    record.status = passed.status;
+    if (harm && "lost" in harm) return void incoming.socket.destroy();
+    answer.writeHead(passed.status, passed.headers);
+    answer.end(passed.body);
+  }
+
+  private harmOf(line: string): Harm | undefined {
+    for (const entry of this.entries) {
+      if (entry.match && !entry.match.test(line)) continue;
+      entry.seen++;
+      if (entry.seen <= (entry.after ?? 0) || entry.harmed >= (entry.times ?? 1)) continue;
+      entry.harmed++;
+      return entry.harm;
+    }
+    return undefined;
+  }
+
+  private forward(
+    method: string,
+    path: string,
+    incoming: IncomingMessage,
+    body: Buffer,
+  ): Promise<{ status: number; headers: IncomingMessage["headers"]; body: Buffer }> {
+    const [, name = "", rest = ""] = /^\/([^/]+)(.*)$/.exec(path) ?? [];
+    const url = new URL(`${this.upstreams[name]}${rest}`);
+    if (Number(url.searchParams.get("limit")) > this.pageSize)
+      url.searchParams.set("limit", String(this.pageSize));
+    const { host: _, connection: __, ...headers } = incoming.headers;
+    return new Promise((resolve, reject) => {
+      const outgoing = request(url, { method, headers, agent: this.agent }, async reply => {
+        const { connection: ___, "transfer-encoding": ____, ...kept } = reply.headers;
+        resolve({ status: reply.statusCode ?? 502, headers: kept, body: await collected(reply) });
+      });
+      outgoing.on("error", reject);
+      outgoing.end(body);
+    });
+  }
+}
+
+async function collected(stream: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,249 @@
+import { strict as assert } from "node:assert";
+import { registry } from "../../provider/resources/registry";
+import { openRepository } from "../../provider/restic";
+import { type CloudObject, type CloudUnderTest, reaches } from "./clouds";
+import type { PassedRequest } from "./fault-proxy";
+import { repositoryPassword, type Row, rows } from "./rows";
+import { type Held, type Properties, Scene, type StackRun } from "./stack-run";
+
+/** How a call fails while a resource is made. */
+type Failure = "answered 500" | "answer lost" | "killed";
+
+/** What every resource type promises, whatever it is. */
+export function describeLifecycles(
+  getCloud: () => CloudUnderTest,
+  options: { mover: () => string | undefined; failures: (row: Row) => Failure[] },
+): void {
+  it("has a row for every type of the registry", () => {
+    assert.deepEqual(Object.keys(rows).sort(), Object.keys(registry).sort());
+  });
+
+  for (const [type, row] of Object.entries(rows)) {
+    describe(type, () => {
+      let scene: Scene;
+
+      beforeEach(async function () {
+        const missing = row.moves ? options.mover() : undefined;
+        if (missing) {
+          console.log(`      skipped: ${missing}`);
+          this.skip();
+        }
+        scene = await Scene.open(getCloud());
+      });
+
+      afterEach(async () => {
+        await scene?.close();
+      });
+
+      async function created(): Promise<{ inputs: Properties; held: Held }> {
+        const given = await row.inputs(scene);
+        await scene.begin();
+        const inputs = await scene.run().accepted(type, given);
+        return { inputs, held: await scene.run().createAccepted(type, inputs) };
+      }
+
+      it("makes one when it is created twice", async () => {
+        const { inputs, held } = await created();
+        const first = await scene.made();
+        assert.equal(first.length, row.objects);
+        const again = await scene.run().createAccepted(type, inputs);
+        assert.equal(again.id, held.id);
+        assert.deepEqual(ids(await scene.made()), ids(first));
+        assert.equal(await resticSnapshots(inputs), row.moves ? 1 : 0);
+      });
+
+      it("is changed in place and deleted twice, and is then gone", async () => {
+        const { inputs, held } = await created();
+        const changed = await scene.run().update(held, { ...inputs, ...row.changed });
+        assert.deepEqual(await differences(scene.run(), changed, row.changed), { changed: [], drift: [] });
+        await scene.run().delete(changed);
+        assert.deepEqual(await scene.made(), []);
+        await scene.run().delete(changed);
+        const found = await scene.run().read(changed);
+        assert.equal(found === undefined, row.staysReadable === undefined);
+      });
+
+      it("has nothing to do when nothing has changed", async () => {
+        const { inputs, held } = await created();
+        assert.deepEqual(await differences(scene.run(), held, inputs), { changed: [], drift: [] });
+        const read = await scene.run().read(held);
+        assert.equal(read?.id, held.id);
+      });
+
+      it("keeps the state when a read fails otherwise than by a 404", async function () {
+        if (row.staysReadable === "gone is converged") return this.skip();
+        const { held } = await created();
+        const broken = row.failRead(scene, held);
+        await assert.rejects(scene.run().read(broken), /HTTP 500, cinder|wrong password/);
+      });
+
+      it("refuses unknown properties and wrong types by their names", async () => {
+        const given = await row.inputs(scene);
+        const unknown = await scene.run().check(type, { ...given, xxxxxxxxxx: "red" });
+        assert.deepEqual(unknown.refusals, [
+          { property: "xxxxxxxxxx", reason: `${type} has no property 'xxxxxxxxxx'` },
+        ]);
+        const wrong = await scene.run().check(type, { ...given, ...row.wrong });
+        assert.deepEqual(
+          wrong.refusals.map(({ property }) => property),
+          Object.keys(row.wrong),
+        );
+      });
+
+      it("does nothing when it is cancelled before it begins", async () => {
+        const inputs = await scene.run().accepted(type, await row.inputs(scene));
+        await scene.begin();
+        const run = scene.run();
+        run.world.abort.abort(new Error("cancelled by the test"));
+        await assert.rejects(run.createAccepted(type, inputs), /cancelled/);
+        assert.deepEqual(await scene.made(), []);
+      });
+
+      it("stops soon when it is cancelled, and goes on in the next run", async function () {
+        const inputs = await scene.run().accepted(type, await row.inputs(scene));
+        await scene.begin();
+        const run = scene.run();
+        const cancel = { before: () => run.world.abort.abort(new Error("cancelled by the test")) };
+        scene.cloud.faults.inject({ harm: cancel, match: /^GET \/volume\/v3\/\w+\/\w+s\/[0-9a-f-]+$/ });
+        const begun = Date.now();
+        const outcome = await settled(run.createAccepted(type, inputs));
+        if (row.objects === 0 && !row.moves) return this.skip();
+        assert.match(String(outcome), /cancelled/);
+        assert.ok(Date.now() - begun < 20_000);
+        await converges(inputs, scene.run());
+      });
+
+      it("deletes nothing that is not its own", async () => {
+        const { held } = await created();
+        const strangers = await strangersOf(scene, held);
+        await scene.run().delete(held);
+        const left = ids(await scene.made());
+        assert.deepEqual(left, strangers.sort());
+        for (const object of await scene.made()) await removeBehind(scene, object);
+      });
+
+      for (const failure of ["answered 500", "answer lost", "killed"] as const) {
+        it(`leaves nothing unowned and converges when a call is ${failure}`, async function () {
+          this.timeout(300_000);
+          const given = await row.inputs(scene);
+          if (!options.failures(row).includes(failure)) return this.skip();
+          const inputs = await scene.run().accepted(type, given);
+          await scene.begin();
+          const beginning = scene.cloud.faults.requests.length;
+          const held = await scene.run().createAccepted(type, inputs);
+          const calls = kindsOf(scene.cloud.faults.requests.slice(beginning));
+          await scene.run().delete(held);
+          for (const call of calls) {
+            if (row.moves && !/^(POST|DELETE|PUT) \/volume/.test(call)) continue;
+            await failsAndConverges(inputs, call, failure);
+          }
+        });
+      }
+
+      async function failsAndConverges(inputs: Properties, call: string, failure: Failure): Promise<void> {
+        const { faults } = scene.cloud;
+        const run = scene.run();
+        const match = patternOf(call);
+        if (failure === "answered 500") faults.inject({ harm: { status: 500 }, match });
+        // More often than the client repeats what may be repeated.
+        else if (failure === "answer lost") faults.inject({ harm: { lost: "answer" }, match, times: 3 });
+        else faults.inject({ harm: { before: () => kill(run) }, match });
+        const outcome = await settled(run.createAccepted(type, inputs));
+        faults.clear();
+        const left = await scene.made();
+        const where = `${call} ${failure}: ${outcome instanceof Error ? outcome.message : "made"}`;
+        for (const object of left)
+          if (object.kind !== "attachment")
+            assert.match(object.metadata["osbackup-owner"] ?? "", new RegExp(`^${scene.stack}/`), where);
+        if (outcome instanceof Error && failure === "answered 500") assert.deepEqual(left, [], where);
+        await converges(inputs, scene.run(), where);
+      }
+
+      function kill(run: StackRun): void {
+        run.world.abort.abort(new Error("killed by the test"));
+        scene.cloud.faults.inject({ harm: { lost: "request" }, times: Number.POSITIVE_INFINITY });
+      }
+
+      /** A next run makes exactly one, and deleting it leaves nothing. */
+      async function converges(inputs: Properties, run: StackRun, where?: string): Promise<void> {
+        scene.cloud.faults.clear();
+        const held = await run.createAccepted(type, inputs);
+        assert.equal((await scene.made()).length, row.objects, where);
+        assert.equal(await resticSnapshots(inputs), row.moves ? 1 : 0, where);
+        await scene.run().delete(held);
+        assert.deepEqual(await scene.made(), [], where);
+      }
+    });
+  }
+}
+
+const ids = (objects: CloudObject[]): string[] => objects.map(({ id }) => id).sort();
+
+async function settled(work: Promise<Held>): Promise<Held | Error> {
+  return work.catch((error: Error) => error);
+}
+
+/** What `diff` finds for the state's own inputs with some changed ones. */
+async function differences(run: StackRun, held: Held, given: Properties) {
+  const shape = registry[held.type]?.inputs.shape ?? {};
+  const inputs = Object.fromEntries(Object.entries(held.state).filter(([key]) => key in shape));
+  const { changed, drift } = await run.diff(held, { ...inputs, ...given });
+  return { changed, drift };
+}
+
+/** restic snapshots of this resource in its repository. */
+async function resticSnapshots(inputs: Properties): Promise<number> {
+  const { repository, owner } = inputs as { repository?: { url: string }; owner: string };
+  if (!repository) return 0;
+  const opened = openRepository({ url: repository.url, password: repositoryPassword });
+  return (await opened.snapshots({ tags: [`owner=${owner}`] })).length;
+}
+
+/** The different calls in the order of their first use, ids left out. */
+function kindsOf(requests: PassedRequest[]): string[] {
+  const kinds = requests.map(({ method, path }) => {
+    const plain = path.replace(/\?.*/, "").replace(/[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9a-f]{32}\b/g, "<id>");
+    return `${method} ${plain}`;
+  });
+  return [...new Set(kinds)];
+}
+
+function patternOf(kind: string): RegExp {
+  const escaped = kind.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll("<id>", "[0-9a-f-]+");
+  return new RegExp(`^${escaped}(\\?|$)`);
+}
+
+/** Objects that look much like the resource's own and are not; their ids. */
+async function strangersOf(scene: Scene, held: Held): Promise<string[]> {
+  const { demo, volumeType } = scene.cloud;
+  const mark = {
+    "managed-by": "pulumi-openstack-backup",
+    "osbackup-role": held.type === "CinderSnapshot" ? "recovery-point" : "temporary",
+  };
+  const owner = String(held.state.owner);
+  const markings: Record<string, string>[] = [
+    {},
+    { "osbackup-owner": owner },
+    { ...mark, "osbackup-owner": `${owner}2` },
+    { ...mark, "osbackup-owner": owner.replace(/^[^/]+\/[^/]+/, "contract/production") },
+  ];
+  const made: string[] = [];
+  for (const metadata of markings) {
+    const source = held.state.snapshotId && held.type !== "CinderSnapshot" ? held.state.snapshotId : undefined;
+    const isSnapshot = held.type === "CinderSnapshot";
+    const body = isSnapshot
+      ? { snapshot: { volume_id: held.state.volumeId, metadata } }
+      : { volume: source ? { snapshot_id: source, metadata } : { size: 1, volume_type: volumeType, metadata } };
+    const kind = isSnapshot ? "snapshot" : "volume";
+    const { id } = (await demo.call("POST", "volumev3", `/${kind}s`, body)).body[kind];
+    await reaches(demo, `/${kind}s/${id}`, "available");
+    made.push(id);
+  }
+  return made;
+}
+
+async function removeBehind(scene: Scene, object: CloudObject): Promise<void> {
+  const path = `/${object.kind}s/${object.id}`;
+  await scene.cloud.demo.call("DELETE", "volumev3", path);
+  await reaches(scene.cloud.demo, path, "gone");
+}

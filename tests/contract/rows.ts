@@ -1,0 +1,169 @@
+import { cp, mkdir } from "node:fs/promises";
+import path from "node:path";
+import { makeExt4Image } from "../../devcloud";
+import { openRepository } from "../../provider/restic";
+import type { Held, Properties, Scene } from "./stack-run";
+
+/** The password of every repository here; it must not be in any message. */
+export const repositoryPassword = "a-password-nobody-must-see";
+
+/** Of every wait for the cloud: more than any needs, less than a test may take. */
+export const timeoutSeconds = 15;
+
+/** What the suite must know of one resource type to hold it to the contract. */
+export interface Row {
+  /** Inputs of a new resource, and the scenery they need. */
+  inputs(scene: Scene): Promise<Properties>;
+  /** Inputs to change, none of which replaces the resource. */
+  changed: Properties;
+  /** A property with a value of another type. */
+  wrong: Properties;
+  /** How many objects in the cloud one of them is. */
+  objects: number;
+  /** Whether its bytes pass through this machine. */
+  moves: boolean;
+  /** Why a read after the deletion still finds it; without this it must not. */
+  staysReadable?: string;
+  /** Makes a read of the resource fail otherwise than by a 404. */
+  failRead(scene: Scene, held: Held): Held;
+}
+
+const failCloud: Row["failRead"] = (scene, held) => {
+  scene.cloud.faults.inject({ harm: { status: 500 }, match: /^GET \/volume/, times: 100 });
+  return held;
+};
+
+/** One row a type of the registry. */
+export const rows: Readonly<Record<string, Row>> = {
+  CinderSnapshot: {
+    inputs: async scene => ({
+      owner: scene.owner("set"),
+      volumeId: await scene.cloud.addVolume(),
+      schedule: "0 * * * *",
+      retention: { keepLast: 2 },
+      timeoutSeconds,
+    }),
+    changed: { retention: { keepLast: 5 } },
+    wrong: { volumeId: 5 },
+    objects: 1,
+    moves: false,
+    failRead: failCloud,
+  },
+  TemporaryVolume: {
+    inputs: async scene => ({
+      owner: scene.owner("volume"),
+      snapshotId: (await aSnapshot(scene)).state.snapshotId,
+      timeoutSeconds,
+    }),
+    changed: { expiresAfterSeconds: 3600 },
+    wrong: { sizeGib: "large" },
+    objects: 1,
+    moves: false,
+    staysReadable: "gone is converged",
+    failRead: (_scene, held) => held,
+  },
+  VolumeRestore: {
+    inputs: async scene => ({
+      owner: scene.owner("restored"),
+      snapshotId: (await aSnapshot(scene)).state.snapshotId,
+      deletionPolicy: "delete",
+      timeoutSeconds,
+    }),
+    changed: { name: "another-name", description: "of the contract", metadata: { team: "storage" } },
+    wrong: { metadata: "none" },
+    objects: 1,
+    moves: false,
+    failRead: failCloud,
+  },
+  ResticRepository: {
+    inputs: async scene => ({
+      owner: scene.owner("repository"),
+      url: path.join(scene.directory, "new-repository"),
+      password: repositoryPassword,
+    }),
+    changed: { checkSchedule: "daily" },
+    wrong: { initialise: "perhaps" },
+    objects: 0,
+    moves: false,
+    staysReadable: "it never deletes data",
+    failRead: withWrongPassword,
+  },
+  ResticBackup: {
+    async inputs(scene) {
+      const set = await aSnapshot(scene, await filesImage());
+      return {
+        owner: scene.owner("backup"),
+        snapshotId: set.state.snapshotId,
+        slot: set.state.slot,
+        takenAt: set.state.takenAt,
+        temporaryVolume: { owner: scene.owner("volume"), timeoutSeconds },
+        repository: await aRepository(scene),
+        source: { owner: set.state.owner, volumeId: set.state.volumeId },
+        deletionPolicy: "delete",
+      };
+    },
+    changed: { retention: { keepLast: 3 } },
+    wrong: { paths: "/var/lib" },
+    objects: 0,
+    moves: true,
+    failRead: withWrongPassword,
+  },
+};
+
+/** A set with one point of 10:00. */
+export async function aSnapshot(scene: Scene, imageFile?: string, attached = false): Promise<Held> {
+  return scene.run().create("CinderSnapshot", {
+    owner: scene.owner("set"),
+    volumeId: await scene.cloud.addVolume({ attached, ...(imageFile !== undefined && { imageFile }) }),
+    schedule: "0 * * * *",
+    retention: { keepLast: 2 },
+  });
+}
+
+let template: Promise<string> | undefined;
+
+/** Where the suite keeps what is costly to make; set before it begins. */
+export const workshop = { directory: "" };
+
+/** An initialised repository of this scene's own. */
+export async function aRepository(scene: Scene): Promise<{ url: string; password: string }> {
+  template ??= (async () => {
+    const url = path.join(workshop.directory, "repository");
+    await openRepository({ url, password: repositoryPassword }).ensureInitialised();
+    return url;
+  })();
+  const url = path.join(scene.directory, "repository");
+  await cp(await template, url, { recursive: true });
+  return { url, password: repositoryPassword };
+}
+
+let image: Promise<string> | undefined;
+
+/** An ext4 image with a few files of this repository in it. */
+export function filesImage(): Promise<string> {
+  image ??= (async () => {
+    const file = path.join(workshop.directory, "files.img");
+    const files = path.join(workshop.directory, "files");
+    await mkdir(files, { recursive: true });
+    await cp(path.join(__dirname, "../../provider/resources"), path.join(files, "resources"), {
+      recursive: true,
+    });
+    await makeExt4Image(file, { sizeMib: 32, fromDirectory: files });
+    return file;
+  })();
+  return image;
+}
+
+/** Forgets what was made in an earlier workshop. */
+export function newWorkshop(directory: string): void {
+  workshop.directory = directory;
+  template = undefined;
+  image = undefined;
+}
+
+function withWrongPassword(_scene: Scene, held: Held): Held {
+  const { repository } = held.state as { repository?: Properties };
+  const wrong = { password: "another-password-nobody-must-see" };
+  const changed = repository ? { repository: { ...repository, ...wrong } } : wrong;
+  return { ...held, state: { ...held.state, ...changed } };
+}
