@@ -21,6 +21,8 @@ export interface BackUpVolume {
   /** The set that the source snapshot belongs to, so that a failed run can take it back. */
   source: SnapshotSet | undefined;
   onFailure: "cleanup" | "keepSnapshot";
+  /** Whether no point of this run was known before; only then may a failure take the Cinder snapshot back. */
+  isNew: boolean;
   content: "auto" | "file" | "block";
   paths: string[];
   exclude: string[];
@@ -46,22 +48,26 @@ export interface BackedUp {
  * the Cinder snapshot too, unless that would leave its set without a good point.
  */
 export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
-  await run.repository.unlockStale();
-  const before = await resticPoints(run.repository, run.mark.owner, run.signal);
-  const done = pointOf(before, run.mark);
-  if (done) {
-    run.log(`restic snapshot ${done.id.slice(0, 8)} of this slot exists already`);
-    await run.mover.cleanup({ owner: run.mark.owner, log: run.log });
-    await release(run);
-    return { point: done, points: before };
-  }
   const undo = new UndoList();
+  const { source } = run;
+  let isInRepository = !run.isNew;
+  if (source && run.onFailure === "cleanup")
+    undo.add(`snapshot ${run.temporaryVolume.snapshotId}`, async () =>
+      isInRepository ? false : takeBackSnapshot(source, run),
+    );
+  undo.add("the temporary volume", () => release(run));
   try {
-    if (run.source && run.onFailure === "cleanup") {
-      const source = run.source;
-      undo.add(`snapshot ${run.temporaryVolume.snapshotId}`, () => takeBackSnapshot(source, run));
+    await run.repository.ensureInitialised({ signal: run.signal });
+    await run.repository.unlockStale();
+    const before = await resticPoints(run.repository, run.mark.owner, run.signal);
+    const done = pointOf(before, run.mark);
+    if (done) {
+      run.log(`restic snapshot ${done.id.slice(0, 8)} of this slot exists already`);
+      isInRepository = true;
+      await run.mover.cleanup({ owner: run.mark.owner, log: run.log });
+      await release(run);
+      return { point: done, points: before };
     }
-    undo.add("the temporary volume", () => release(run));
     const { volume } = await ensureTemporaryVolume(run.session, run.temporaryVolume, run);
     run.log(`Backup: snapshot ${run.temporaryVolume.snapshotId} by temporary volume ${volume.id}`);
     const moved = await run.mover.synchronize({
@@ -79,6 +85,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
       log: run.log,
       signal: run.signal,
     });
+    isInRepository = true;
     if (moved.partial) await run.repository.addTags([moved.snapshotId], [partialTag]);
     await release(run);
     return await proven(run, before, moved);
@@ -111,17 +118,18 @@ async function release(run: BackUpVolume): Promise<void> {
 }
 
 /** S0's rule: a failure removes everything that the run made. The last good point of a set is never removed. */
-async function takeBackSnapshot(source: SnapshotSet, run: BackUpVolume): Promise<void> {
+async function takeBackSnapshot(source: SnapshotSet, run: BackUpVolume): Promise<boolean> {
   const id = run.temporaryVolume.snapshotId;
   const members = await points(source);
   if (!members.some(point => point.id === id)) {
     run.log(`keeping snapshot ${id}: it is not a recovery point of ${source.owner}`);
-    return;
+    return false;
   }
   const others = members.filter(point => point.good && point.id !== id);
   if (others.length === 0) {
     run.log(`keeping snapshot ${id}: it is the only good recovery point of its set`);
-    return;
+    return false;
   }
   await removePoint(source, id);
+  return true;
 }

@@ -26,7 +26,10 @@ interface Step {
 export class UndoList {
   private readonly steps: Step[] = [];
 
-  /** Remembers how to undo what was just made; `what` reads as in "temporary volume 1f2e". */
+  /**
+   * Remembers how to undo what was just made; `what` reads as in "temporary volume 1f2e". An `undo` that returns false
+   * has left it on purpose.
+   */
   add(what: string, undo: () => Promise<unknown>): void {
     this.steps.push({ what, undo });
   }
@@ -38,8 +41,7 @@ export class UndoList {
     const leftBehind: string[] = [];
     for (const step of this.steps.splice(0).reverse()) {
       try {
-        await step.undo();
-        undone.push(step.what);
+        if ((await step.undo()) !== false) undone.push(step.what);
       } catch (error) {
         leftBehind.push(`${step.what} (${error instanceof Error ? error.message : String(error)})`);
       }

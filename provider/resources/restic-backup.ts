@@ -145,8 +145,7 @@ export const resticBackup = resourceType({
   },
 
   async plan(state, given) {
-    const due =
-      given.snapshotId !== "" && !(state && runKey(state) === runKey(given) && state.resticSnapshotId);
+    const due = given.snapshotId !== "" && !isDone(given, state);
     const lines = due
       ? [`will back up the recovery point of ${given.slot || "this run"} into the repository`]
       : [];
@@ -216,7 +215,6 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
   if (given.snapshotId === "")
     return { ...outputsOf(before, []), ...(state ? { points: state.points } : {}) };
   const repository = context.repository(accessOf(given.repository));
-  await repository.ensureInitialised(context.signal ? { signal: context.signal } : {});
   const session = context.session(given);
   const takenAt = new Date(given.takenAt ?? context.now);
   const backedUp = await backUpVolume({
@@ -241,6 +239,7 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
       signal: context.signal,
     },
     onFailure: given.onFailure,
+    isNew: !isDone(given, state),
     content: given.content,
     paths: given.paths,
     exclude: given.exclude,
@@ -293,6 +292,11 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
       { cause: error },
     );
   }
+}
+
+/** Whether the state already holds the point of this run. */
+function isDone(given: Inputs, state: BackupState | undefined): boolean {
+  return state !== undefined && state.resticSnapshotId !== "" && runKey(state) === runKey(given);
 }
 
 type LastRun = Pick<

@@ -110,7 +110,11 @@ describe("ResticBackup in trouble", () => {
       access("empty-repository"),
       "2026-11-22T10:10:00Z",
     );
-    await assert.rejects(backup(), /empty|nothing to back up|no files/i);
+    await assert.rejects(backup(), (error: Error) => {
+      assert.match(error.message, /empty|no files/i);
+      assert.match(error.message, /undone: the temporary volume$|undone: .*, the temporary volume$/);
+      return true;
+    });
     nothingTemporary();
     assert.deepEqual(
       cloud.snapshots().map(({ id }) => id),
@@ -134,6 +138,14 @@ describe("ResticBackup in trouble", () => {
       (failure: Error) => failure,
     );
     assert.match(error.message, /wrong password/);
+    assert.match(
+      error.message,
+      new RegExp(`undone: the temporary volume, snapshot ${bad.snapshot.snapshotId}$`),
+    );
+    assert.deepEqual(
+      cloud.snapshots().flatMap(row => (row.volume_id === volumeId ? [row.id] : [])),
+      [good.snapshot.snapshotId],
+    );
     assert.ok(!error.message.includes("wrong-password") && !printed.join("\n").includes("wrong-password"));
     nothingTemporary();
   }).timeout(60_000);
