@@ -3,7 +3,7 @@ import { registry } from "../../provider/resources/registry";
 import { openRepository } from "../../provider/restic";
 import { type CloudObject, type CloudUnderTest, reaches } from "./clouds";
 import type { PassedRequest } from "./fault-proxy";
-import { repositoryPassword, type Row, rows } from "./rows";
+import { type Row, repositoryPassword, rows } from "./rows";
 import { type Held, type Properties, Scene, type StackRun } from "./stack-run";
 
 /** How a call fails while a resource is made. */
@@ -100,6 +100,7 @@ export function describeLifecycles(
       });
 
       it("stops soon when it is cancelled, and goes on in the next run", async function () {
+        if (row.objects === 0 && !row.moves) return this.skip();
         const inputs = await scene.run().accepted(type, await row.inputs(scene));
         await scene.begin();
         const run = scene.run();
@@ -107,7 +108,6 @@ export function describeLifecycles(
         scene.cloud.faults.inject({ harm: cancel, match: /^GET \/volume\/v3\/\w+\/\w+s\/[0-9a-f-]+$/ });
         const begun = Date.now();
         const outcome = await settled(run.createAccepted(type, inputs));
-        if (row.objects === 0 && !row.moves) return this.skip();
         assert.match(String(outcome), /cancelled/);
         assert.ok(Date.now() - begun < 20_000);
         await converges(inputs, scene.run());
@@ -122,6 +122,7 @@ export function describeLifecycles(
         for (const object of await scene.made()) await removeBehind(scene, object);
       });
 
+      if (row.objects === 0 && !row.moves) return;
       for (const failure of ["answered 500", "answer lost", "killed"] as const) {
         it(`leaves nothing unowned and converges when a call is ${failure}`, async function () {
           this.timeout(300_000);
@@ -229,11 +230,14 @@ async function strangersOf(scene: Scene, held: Held): Promise<string[]> {
   ];
   const made: string[] = [];
   for (const metadata of markings) {
-    const source = held.state.snapshotId && held.type !== "CinderSnapshot" ? held.state.snapshotId : undefined;
+    const source =
+      held.state.snapshotId && held.type !== "CinderSnapshot" ? held.state.snapshotId : undefined;
     const isSnapshot = held.type === "CinderSnapshot";
     const body = isSnapshot
       ? { snapshot: { volume_id: held.state.volumeId, metadata } }
-      : { volume: source ? { snapshot_id: source, metadata } : { size: 1, volume_type: volumeType, metadata } };
+      : {
+          volume: source ? { snapshot_id: source, metadata } : { size: 1, volume_type: volumeType, metadata },
+        };
     const kind = isSnapshot ? "snapshot" : "volume";
     const { id } = (await demo.call("POST", "volumev3", `/${kind}s`, body)).body[kind];
     await reaches(demo, `/${kind}s/${id}`, "available");

@@ -35,7 +35,10 @@ export class StackRun {
   readonly lines: string[] = [];
   readonly world: World;
 
-  constructor(cloud: CloudUnderTest, { who = "demo", now = "2026-11-22T10:10:00Z", environment }: RunOptions) {
+  constructor(
+    cloud: CloudUnderTest,
+    { who = "demo", now = "2026-11-22T10:10:00Z", environment }: RunOptions,
+  ) {
     const hear = (line: string) => {
       said.push(line);
       this.lines.push(line);
@@ -78,9 +81,7 @@ export class StackRun {
   }
 
   async read(held: Held): Promise<Held | undefined> {
-    const fresh = await heard(
-      typeOf(held.type).read(held.id, held.state as never, this.context(held.state)),
-    );
+    const fresh = await heard(typeOf(held.type).read(held.id, held.state as never, this.context(held.state)));
     return fresh && { ...held, id: fresh.id, state: { ...held.state, ...fresh.outputs } };
   }
 

@@ -1,0 +1,364 @@
+import { strict as assert } from "node:assert";
+import { type CloudObject, type CloudUnderTest, reaches } from "./clouds";
+import { timeoutSeconds } from "./rows";
+import { type Held, type Properties, Scene } from "./stack-run";
+
+/** Below microversion 3.66 an attached volume needs `force`; above it Cinder refuses to be told. */
+const withForceFlag = { OS_BLOCK_STORAGE_DEFAULT_MICROVERSION: "3.65" };
+
+/** What CinderSnapshot promises beyond what every type does. */
+export function describeCinderSnapshots(getCloud: () => CloudUnderTest): void {
+  describe("CinderSnapshot on its volume", () => {
+    let scene: Scene;
+    let cloud: CloudUnderTest;
+
+    beforeEach(async () => {
+      cloud = getCloud();
+      scene = await Scene.open(cloud);
+    });
+
+    afterEach(() => scene.close());
+
+    async function given(volumeId?: string): Promise<Properties> {
+      const inputs = {
+        owner: scene.owner("set"),
+        volumeId: volumeId ?? (await cloud.addVolume()),
+        schedule: "0 * * * *",
+        retention: { keepLast: 2 },
+        timeoutSeconds,
+      };
+      await scene.begin();
+      return inputs;
+    }
+
+    const at = (now: string, environment?: Record<string, string>) =>
+      scene.run({ now: `2026-11-22T${now}:00Z`, ...(environment && { environment }) });
+    const slots = (held: Held) => (held.state.points as { slot?: string }[]).map(point => point.slot);
+
+    async function resetStatus(id: unknown, status: string): Promise<void> {
+      await cloud.admin.call("POST", "volumev3", `/snapshots/${id}/action`, {
+        "os-reset_status": { status },
+      });
+      await reaches(cloud.demo, `/snapshots/${id}`, status);
+    }
+
+    async function snapshotsMade(): Promise<CloudObject[]> {
+      return (await scene.made()).filter(({ kind }) => kind === "snapshot");
+    }
+
+    for (const [when, environment] of [
+      ["from 3.66 on", {}],
+      ["below 3.66", withForceFlag],
+    ] as const) {
+      it(`takes a point of an attached volume, ${when}`, async () => {
+        const inputs = await given(await cloud.addVolume({ attached: true }));
+        await scene.begin();
+        const work = at("10:10", environment).create("CinderSnapshot", inputs);
+        if (cloud.snapshotsAttached) {
+          const held = await work;
+          assert.equal((await snapshotsMade()).length, 1);
+          await at("10:11").delete(held);
+        } else await assert.rejects(work, /creating snapshot [0-9a-f-]{36} of volume .* went to 'error'/);
+        assert.deepEqual(await scene.made(), []);
+      });
+
+      it(`refuses a point of an attached volume when force is false, ${when}`, async () => {
+        const inputs = await given(await cloud.addVolume({ attached: true }));
+        await scene.begin();
+        await assert.rejects(
+          at("10:10", environment).create("CinderSnapshot", { ...inputs, force: false }),
+          /the volume is "in-use" and force is false|status must be available, but current status is: in-use/,
+        );
+        assert.deepEqual(await scene.made(), []);
+      });
+    }
+
+    it("takes one point for each due slot, once for missed ones, and prunes the oldest afterwards", async () => {
+      const inputs = await given();
+      const first = await at("10:10").create("CinderSnapshot", inputs);
+      assert.deepEqual(slots(first), ["2026-11-22T10:00:00Z"]);
+      const same = await at("10:50").diff(first, inputs);
+      assert.deepEqual(same, { changed: [], replaces: [], drift: [] });
+      const second = await at("13:10").update(first, inputs);
+      assert.deepEqual(slots(second), ["2026-11-22T13:00:00Z", "2026-11-22T10:00:00Z"]);
+      const beginning = cloud.faults.requests.length;
+      const third = await at("14:10").update(second, inputs);
+      assert.deepEqual(slots(third), ["2026-11-22T14:00:00Z", "2026-11-22T13:00:00Z"]);
+      assert.deepEqual(
+        (third.state.removed as { time: string }[]).map(({ time }) => time),
+        ["2026-11-22T10:00:00Z"],
+      );
+      const changes = cloud.faults.requests
+        .slice(beginning)
+        .filter(({ method, path }) => method !== "GET" && path.includes("/snapshots"))
+        .map(({ method }) => method);
+      assert.deepEqual(changes, ["POST", "DELETE"]);
+      assert.deepEqual(
+        (await snapshotsMade()).map(({ id }) => id).sort(),
+        (third.state.points as { snapshotId: string }[]).map(point => point.snapshotId).sort(),
+      );
+      await at("14:20").delete(third);
+    });
+
+    it("takes a point on a trigger, none while paused, and goes on afterwards", async () => {
+      const inputs = await given();
+      const first = await at("10:10").create("CinderSnapshot", inputs);
+      const triggered = await at("10:20").update(first, { ...inputs, trigger: "before the upgrade" });
+      assert.equal(slots(triggered).length, 2);
+      const paused = { ...inputs, trigger: "before the upgrade", paused: true };
+      const held = await at("12:10").update(triggered, paused);
+      assert.deepEqual(slots(held), slots(triggered));
+      const resumed = await at("12:20").update(held, { ...paused, paused: false });
+      assert.equal(slots(resumed)[0], "2026-11-22T12:00:00Z");
+      await at("12:30").delete(resumed);
+      assert.deepEqual(await scene.made(), []);
+    });
+
+    it("adopts a snapshot made by other means, and refuses one of another volume", async () => {
+      const inputs = await given();
+      const body = {
+        snapshot: { volume_id: inputs.volumeId, name: "by hand", metadata: { team: "storage" } },
+      };
+      const { snapshot } = (await cloud.demo.call("POST", "volumev3", "/snapshots", body)).body;
+      await reaches(cloud.demo, `/snapshots/${snapshot.id}`, "available");
+      const held = await at("10:10").create("CinderSnapshot", { ...inputs, adoptId: snapshot.id });
+      const points = held.state.points as { snapshotId: string }[];
+      assert.ok(points.some(point => point.snapshotId === snapshot.id));
+      const another = { ...inputs, owner: scene.owner("another"), volumeId: await cloud.addVolume() };
+      await assert.rejects(
+        at("10:10").create("CinderSnapshot", { ...another, adoptId: snapshot.id }),
+        /adopting snapshot .*: it is of volume/,
+      );
+      await at("10:20").delete(held);
+      assert.deepEqual(await snapshotsMade(), []);
+    });
+
+    it("hands its points over when the resource is renamed", async () => {
+      const inputs = await given();
+      const first = await at("10:10").create("CinderSnapshot", inputs);
+      const renamed = await at("10:20").update(first, { ...inputs, owner: scene.owner("renamed") });
+      assert.equal(renamed.state.snapshotId, first.state.snapshotId);
+      const [object] = await snapshotsMade();
+      assert.equal(object?.metadata["osbackup-owner"], scene.owner("renamed"));
+      await at("10:30").delete(renamed);
+      assert.deepEqual(await scene.made(), []);
+    });
+
+    it("sees a point that went to 'error' as drift, removes it and makes it again", async () => {
+      const inputs = await given();
+      const first = await at("10:10").create("CinderSnapshot", inputs);
+      await resetStatus(first.state.snapshotId, "error");
+      const { drift } = await at("10:20").diff(first, inputs);
+      assert.deepEqual(drift, [`recovery point ${first.state.snapshotId} is 'error'`]);
+      const again = await at("10:20").update(first, inputs);
+      assert.notEqual(again.state.snapshotId, first.state.snapshotId);
+      assert.deepEqual(
+        (await snapshotsMade()).map(({ id }) => id),
+        [again.state.snapshotId],
+      );
+      await at("10:30").delete(again);
+    });
+
+    it("sees a point that has vanished as drift and makes it again", async () => {
+      const inputs = await given();
+      const first = await at("10:10").create("CinderSnapshot", inputs);
+      await cloud.demo.call("DELETE", "volumev3", `/snapshots/${first.state.snapshotId}`);
+      await reaches(cloud.demo, `/snapshots/${first.state.snapshotId}`, "gone");
+      const { drift } = await at("10:20").diff(first, inputs);
+      assert.deepEqual(drift, [`recovery point ${first.state.snapshotId} has vanished`]);
+      const again = await at("10:20").update(first, inputs);
+      await at("10:30").delete(again);
+      assert.deepEqual(await scene.made(), []);
+    });
+
+    it("says why a point that is 'error_deleting' cannot go, and removes it when it can", async () => {
+      const inputs = { ...(await given()), timeoutSeconds: 2 };
+      const held = await at("10:10").create("CinderSnapshot", inputs);
+      await resetStatus(held.state.snapshotId, "error_deleting");
+      await assert.rejects(
+        at("10:20").delete(held),
+        /removing snapshot .*: not gone after 2 s, .*Snapshot status must be available or error/,
+      );
+      await resetStatus(held.state.snapshotId, "available");
+      await at("10:30").delete(held);
+      assert.deepEqual(await scene.made(), []);
+    });
+
+    it("removes a snapshot that goes to 'error' while it is made, in cinder's words", async function () {
+      if (!cloud.devcloud) return this.skip();
+      const inputs = await given();
+      cloud.devcloud.faults.nextSnapshotStatus("error");
+      await assert.rejects(
+        at("10:10").create("CinderSnapshot", inputs),
+        /went to 'error', expected 'available'/,
+      );
+      assert.deepEqual(await scene.made(), []);
+    });
+
+    it("removes a point again that the backend puts back to 'available'", async function () {
+      if (!cloud.devcloud) return this.skip();
+      const inputs = await given();
+      const held = await at("10:10").create("CinderSnapshot", inputs);
+      cloud.devcloud.faults.busyDelete(String(held.state.snapshotId), 2);
+      await at("10:20").delete(held);
+      assert.deepEqual(await scene.made(), []);
+    });
+
+    it("goes before or after what was made from it", async () => {
+      const inputs = await given();
+      const set = await at("10:10").create("CinderSnapshot", inputs);
+      const copy = { snapshotId: set.state.snapshotId, timeoutSeconds };
+      const temporary = await at("10:10").create("TemporaryVolume", {
+        ...copy,
+        owner: scene.owner("temporary"),
+      });
+      await at("10:20").delete(set);
+      await at("10:20").delete(temporary);
+      assert.deepEqual(await scene.made(), []);
+    });
+
+    it("takes a chain of snapshots and volumes apart from its middle", async () => {
+      const inputs = await given();
+      const first = await at("10:10").create("CinderSnapshot", inputs);
+      const restored = await at("10:10").create("VolumeRestore", {
+        owner: scene.owner("restored"),
+        snapshotId: first.state.snapshotId,
+        deletionPolicy: "delete",
+        timeoutSeconds: 3,
+      });
+      const second = await at("10:10").create("CinderSnapshot", {
+        ...inputs,
+        owner: scene.owner("second"),
+        volumeId: restored.state.volumeId,
+      });
+      const temporary = await at("10:10").create("TemporaryVolume", {
+        owner: scene.owner("temporary"),
+        snapshotId: second.state.snapshotId,
+        timeoutSeconds,
+      });
+      await at("10:20").delete(first);
+      await assert.rejects(at("10:20").delete(restored), /removing volume .*have snapshots/);
+      await at("10:20").delete(second);
+      await at("10:20").delete(restored);
+      await at("10:20").delete(temporary);
+      assert.deepEqual(await scene.made(), []);
+    });
+
+    it("is refused by a quota in cinder's words and leaves nothing", async () => {
+      const inputs = await given();
+      const { snapshots } = await count(cloud);
+      const quota = `/os-quota-sets/${cloud.demo.projectId}`;
+      await cloud.admin.call("PUT", "volumev3", quota, { quota_set: { snapshots } });
+      try {
+        await assert.rejects(
+          at("10:10").create("CinderSnapshot", inputs),
+          new RegExp(
+            `^ApiError: creating snapshot of volume ${inputs.volumeId}: SnapshotLimitExceeded: ` +
+              `Maximum number of snapshots allowed \\(${snapshots}\\) exceeded \\(HTTP 413, cinder, req-`,
+          ),
+        );
+      } finally {
+        await cloud.admin.call("PUT", "volumev3", quota, { quota_set: { snapshots: -1 } });
+      }
+      assert.deepEqual(await scene.made(), []);
+    });
+
+    it("finds its points on every page of a listing", async () => {
+      const inputs = { ...(await given()), retention: { keepLast: 9 } };
+      let held = await at("10:10").create("CinderSnapshot", inputs);
+      for (const hour of [11, 12, 13, 14]) held = await at(`${hour}:10`).update(held, inputs);
+      cloud.faults.pageSize = 2;
+      const beginning = cloud.faults.requests.length;
+      const read = await at("14:20").read(held);
+      assert.deepEqual(read?.state.points, held.state.points);
+      assert.equal(slots(held).length, 5);
+      const pages = cloud.faults.requests
+        .slice(beginning)
+        .filter(({ path }) => /snapshots\/detail/.test(path));
+      assert.ok(pages.length >= 3, `${pages.length} pages`);
+      await at("14:30").delete(held);
+      cloud.faults.clear();
+      assert.deepEqual(await scene.made(), []);
+    });
+
+    it("finds its points among 2,500 snapshots of others", async function () {
+      const { devcloud } = cloud;
+      if (!devcloud) return this.skip();
+      this.timeout(60_000);
+      const inputs = await given();
+      const held = await at("10:10").create("CinderSnapshot", inputs);
+      const metadata = {
+        "managed-by": "pulumi-openstack-backup",
+        "osbackup-role": "recovery-point",
+        "osbackup-owner": scene.owner("of-others"),
+      };
+      const volumeId = String(inputs.volumeId);
+      for (let index = 0; index < 2_500; index++)
+        await devcloud.addSnapshot({ volumeId, metadata, status: "error" });
+      const again = await at("10:20").create("CinderSnapshot", inputs);
+      assert.equal(again.state.snapshotId, held.state.snapshotId);
+      await at("10:30").delete(again);
+      await cloud.demo.call("DELETE", "volumev3", `/volumes/${volumeId}?cascade=true`);
+      await reaches(cloud.demo, `/volumes/${volumeId}`, "gone");
+      assert.deepEqual(await scene.made(), []);
+    });
+
+    it("takes names and owners in any script", async () => {
+      const inputs = { ...(await given()), owner: "projekt/žlutý/日本語", namePrefix: "záloha" };
+      const held = await at("10:10").create("CinderSnapshot", inputs);
+      const [point] = held.state.points as { name: string }[];
+      assert.equal(point?.name, "záloha-日本語-20261122T100000Z");
+      const again = await at("10:20").create("CinderSnapshot", inputs);
+      assert.equal(again.state.snapshotId, held.state.snapshotId);
+      await at("10:30").delete(again);
+      assert.deepEqual(await scene.made(), []);
+    });
+
+    it("tells a reader clearly that it may not", async () => {
+      const inputs = await given();
+      await assert.rejects(
+        scene.run({ who: "reader" }).create("CinderSnapshot", inputs),
+        /creating snapshot of volume .*: Policy doesn't allow .* to be performed\. \(HTTP 403, cinder, req-/,
+      );
+      assert.deepEqual(await scene.made(), []);
+    });
+
+    it("does not see the volume of another project", async () => {
+      const inputs = await given();
+      const { refusals } = await scene.run({ who: "other" }).check("CinderSnapshot", inputs);
+      assert.equal(refusals.length, 1);
+      assert.equal(refusals[0]?.property, "volumeId");
+      assert.match(
+        refusals[0]?.reason ?? "",
+        /^volume [0-9a-f-]+ does not exist in project [0-9a-f]+, look it up/,
+      );
+    });
+
+    it("says that the login failed when the password is wrong", async () => {
+      const inputs = await given();
+      const environment = { OS_PASSWORD: "a-wrong-password-nobody-must-see" };
+      const { refusals } = await scene.run({ environment }).check("CinderSnapshot", inputs);
+      assert.equal(refusals[0]?.property, "cloud");
+      assert.match(refusals[0]?.reason ?? "", /^failed to authenticate with OpenStack: /);
+    });
+
+    it("takes no harm from a service that is slow, busy or drops connections", async () => {
+      const inputs = await given();
+      const { faults } = cloud;
+      faults.inject({ harm: { status: 503 }, match: /^POST .*\/snapshots$/ });
+      faults.inject({ harm: { delayMs: 300 }, match: /^GET .*\/snapshots/ });
+      faults.inject({ harm: { lost: "request" }, match: /^GET .*\/snapshots/, after: 1 });
+      const held = await at("10:10").create("CinderSnapshot", inputs);
+      assert.equal((await snapshotsMade()).length, 1);
+      faults.inject({ harm: { status: 500 }, match: /^GET .*\/snapshots\/[0-9a-f-]+$/ });
+      await at("10:20").delete(held);
+      assert.deepEqual(await scene.made(), []);
+    });
+  });
+}
+
+/** How many snapshots the project has; a quota counts all of them. */
+async function count(cloud: CloudUnderTest): Promise<{ snapshots: number }> {
+  const { limits } = (await cloud.demo.call("GET", "volumev3", "/limits")).body;
+  return { snapshots: limits.absolute.totalSnapshotsUsed };
+}
