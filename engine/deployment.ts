@@ -361,7 +361,7 @@ export class DeploymentRun implements Registrar {
 
   /** Does one step and keeps the books; false when it failed. */
   private async runStep(step: Step, onError: "stop" | "ignore"): Promise<boolean> {
-    const { checkpoint, context } = this;
+    const { context } = this;
     const fresh = step.fresh;
     const state = (fresh ?? step.old) as ResourceState;
     const internal = state.type === PROVIDER_TYPE;

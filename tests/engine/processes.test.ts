@@ -93,7 +93,7 @@ describe("runEngineCli as a process", function () {
     assert.equal(next.code, 0, next.stderr);
     assert.match(
       next.stdout,
-      new RegExp(`warning: the last run was cut off .*${escape(urn)}, interrupted while creating`),
+      new RegExp(`warning: the last run was cut off .*${escaped(urn)}, interrupted while creating`),
     );
     assert.equal(state().deployment.pending_operations?.length, 1);
     assert.equal((await start("refresh", "--clear-pending-creates").ended).code, 0);
@@ -121,7 +121,7 @@ describe("runEngineCli as a process", function () {
     await creating();
     const second = await start("up").ended;
     assert.equal(second.code, 1);
-    const holder = `process ${first.child.pid} of \\S+ on ${escape(hostname())} holds it since 2\\d{3}-`;
+    const holder = `process ${first.child.pid} of \\S+ on ${escaped(hostname())} holds it since 2\\d{3}-`;
     assert.match(second.stderr, new RegExp(`^error: locking stack "dev": ${holder}`, "m"));
     assert.equal((await first.ended).code, 0);
   });
@@ -152,7 +152,7 @@ function hideSetpriv(root: string, environment: NodeJS.ProcessEnv): void {
 }
 
 const readText = (path: string): string => (existsSync(path) ? readFileSync(path, "utf8") : "");
-const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
 /** The children that are node processes running @pulumi/pulumi. */
 const childrenOf = (pid: number): number[] =>
