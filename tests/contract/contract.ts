@@ -6,6 +6,7 @@ import { readiness } from "../../provider/movers/local";
 import { describeCinderSnapshots } from "./cinder-snapshots";
 import type { CloudUnderTest } from "./clouds";
 import { describeLifecycles } from "./lifecycles";
+import { describeRestores } from "./restores";
 import { newWorkshop, repositoryPassword } from "./rows";
 import { said } from "./stack-run";
 
@@ -42,6 +43,7 @@ export function describeContract(kind: CloudUnderTest["kind"], getCloud: () => C
     });
 
     describeCinderSnapshots(getCloud);
+    describeRestores(getCloud, { mover });
 
     describe("what was said", () => {
       it("has said no secret in all of this", () => {
