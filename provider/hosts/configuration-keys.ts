@@ -6,6 +6,7 @@ const keys = [
   "cloud",
   "region",
   "authUrl",
+  "authType",
   "userName",
   "userId",
   "password",
@@ -15,6 +16,8 @@ const keys = [
   "applicationCredentialSecret",
   "tenantId",
   "tenantName",
+  "projectId",
+  "projectName",
   "userDomainId",
   "userDomainName",
   "projectDomainId",
@@ -29,6 +32,7 @@ const keys = [
   "key",
   "endpointType",
   "endpointOverrides",
+  "maxRetries",
 ] as const;
 
 export const configurationKeys: readonly string[] = [

@@ -20,7 +20,7 @@ export async function attach(connection: Connection, context: AttachContext): Pr
     default:
       throw new VolumeError(
         "unsupported",
-        `attaching a volume by ${type}: the local mover reads local, nfs and rbd volumes only: let Nova attach the volume to this server (mover "local" on a server of the cloud), or use the mover "server" or "kubernetes"`,
+        `attaching a volume by ${type}: the local mover reads local, nfs and rbd volumes only; give temporaryVolume.volumeType of such a backend`,
       );
   }
 }
