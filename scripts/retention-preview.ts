@@ -28,7 +28,8 @@ console.log(`schedule    ${describeSchedule(schedule)}`);
 console.log(`newest slot ${shown(newestSlot(schedule, now))}`);
 console.log(`next slot   ${shown(nextSlot(schedule, now))}`);
 console.log(`longest gap ${longestGapHours(schedule, now)} h in the coming year`);
-for (const { property, reason } of validateRetention(retention)) console.log(`refused     ${property} ${reason}`);
+for (const { property, reason } of validateRetention(retention))
+  console.log(`refused     ${property} ${reason}`);
 
 const asOf = newestSlot(schedule, now);
 if (asOf && validateRetention(retention).length === 0) {
@@ -41,7 +42,8 @@ if (asOf && validateRetention(retention).length === 0) {
   }));
   const { keep, remove } = applyRetention(points, retention, { asOf, timeZone });
   console.log(`of ${points.length} points, ${keep.length} stay, ${remove.length} go:`);
-  for (const { point, reasons } of keep) console.log(`keep        ${shown(point.time)}  ${reasons.join(", ")}`);
+  for (const { point, reasons } of keep)
+    console.log(`keep        ${shown(point.time)}  ${reasons.join(", ")}`);
   const [newest] = remove;
   if (newest) console.log(`remove      ${shown(newest.point.time)}  ${newest.reasons.join(", ")}`);
 }
