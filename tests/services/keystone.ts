@@ -127,7 +127,10 @@ export function start(
       OS_USER_DOMAIN_NAME: "Default",
       OS_PROJECT_DOMAIN_NAME: "Default",
     });
-    if (isNew) await createIdentities(await signIn(environmentOf("admin")));
+    const admin = await signIn(environmentOf("admin"));
+    // The first checked request loads the policies; two at once can meet them half loaded and be forbidden.
+    await admin.call("GET", "identity", "/services");
+    if (isNew) await createIdentities(admin);
 
     const credentialsOf: KeystoneHandle["credentialsOf"] = user => ({
       auth_url: url,
@@ -153,7 +156,6 @@ export function start(
         service_token_roles_required: true,
       }),
       async setEndpoint(type, name, address) {
-        const admin = await signIn(environmentOf("admin"));
         const known = (await admin.call("GET", "identity", `/services?type=${type}`)).body.services;
         if (known.length === 0) {
           const service = (await admin.call("POST", "identity", "/services", { service: { name, type } }))

@@ -160,6 +160,7 @@ export async function start(options: NovaOptions): Promise<ServiceHandle> {
   await keystone.setEndpoint("network", "neutron", at(networkPort));
   await keystone.setEndpoint("compute", "nova", `${at(computePort)}/v2.1`);
 
+  const admin = await signIn(keystone.environmentOf("admin"));
   const program = (name: string, file: string) =>
     venvProgram(venv, name, ["--config-file", file], environment);
   const commands = {
@@ -174,17 +175,18 @@ export async function start(options: NovaOptions): Promise<ServiceHandle> {
   for (const [name, command] of Object.entries(commands)) {
     if (name === "nova-conductor") {
       // From here on they give up when they cannot reach these.
-      for (const [needed, port] of [
-        ["placement", placementPort],
-        ["glance", imagePort],
-      ] as const) {
-        await run.ready(needed, 180, async () => (await fetch(at(port))).status < 500);
-      }
+      await run.ready("placement", 180, async () => {
+        return (await admin.send("GET", "placement", "/resource_providers")).status === 200;
+      });
+      await run.ready(
+        "glance",
+        180,
+        async () => (await admin.send("GET", "image", "/v2/images")).status === 200,
+      );
     }
     run.spawn(name, command, "server");
   }
   await run.ready("nova-api", 180, async () => (await fetch(at(computePort))).status === 200);
-  const admin = await signIn(keystone.environmentOf("admin"));
   await run.ready("nova-compute", 180, async () => {
     const { services } = (await admin.call("GET", "compute", "/os-services")).body;
     return services.filter((one: { state: string }) => one.state === "up").length === 3;
