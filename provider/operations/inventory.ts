@@ -1,4 +1,4 @@
-import { type Session, volumes } from "../openstack";
+import { isNotFound, type Session, volumes } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
 import type { Volume } from "../openstack/volumes";
 import { fromMetadata, type Mark } from "./marks";
@@ -42,7 +42,7 @@ export class Inventory {
     return [...(await this.volumeRows).values()].filter(({ mark }) => accepts(mark));
   }
 
-  /** Any volume of the project, ours or not. */
+  /** Any volume of the project, ours or not; one that the listing lacks may have been made since, by the same program. */
   async volume(id: string): Promise<Volume | undefined> {
     this.everyVolume ??= volumes.list(this.session, {}).then(
       rows => new Map(rows.map(row => [row.id, row])),
@@ -51,7 +51,15 @@ export class Inventory {
         throw error;
       },
     );
-    return (await this.everyVolume).get(id);
+    const known = await this.everyVolume;
+    const found =
+      known.get(id) ??
+      (await volumes.get(this.session, id).catch(error => {
+        if (!isNotFound(error)) throw error;
+        return undefined;
+      }));
+    if (found) known.set(id, found);
+    return found;
   }
 
   /** A snapshot that this process made or changed. */
