@@ -22,6 +22,8 @@ export interface TemporaryVolumeSpec {
   expiresAfterSeconds: number;
 }
 
+const betweenAttached = new Set(["reserved", "attaching", "detaching"]);
+
 /** One way to the temporary volume of a snapshot: the existing one is adopted, otherwise it is made. */
 export async function ensureTemporaryVolume(
   session: Session,
@@ -34,7 +36,9 @@ export async function ensureTemporaryVolume(
     const doing = `creating temporary volume ${row.id} from snapshot ${spec.snapshotId}`;
     const live = await volumes.get(session, row.id, options).catch(ignoreNotFound);
     if (live?.status === "available" || live?.status === "in-use") return { volume: live, made: false };
-    if (live?.status === "creating") {
+    // A run that was killed while it attached or detached: as long as its attachment is there, Cinder refuses everything.
+    if (live && betweenAttached.has(live.status)) await endAttachments(session, row.id);
+    if (live && (live.status === "creating" || betweenAttached.has(live.status))) {
       const volume = await waitForStatus(session, volumeKind, row.id, "available", {
         doing,
         timeoutSeconds: spec.timeoutSeconds,
