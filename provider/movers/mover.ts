@@ -40,6 +40,8 @@ export interface RestoreRun {
   repository: RepositoryAccess;
   resticSnapshotId: string;
   content: "file" | "block";
+  /** The restic snapshot's tags, which tell what its files do not. */
+  tags: readonly string[];
   /** The file system to make where files are restored. */
   fileSystem: "ext4" | "xfs";
   /** Reads back what was written and compares it. */

@@ -237,6 +237,7 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
         repository: access,
         resticSnapshotId: found.id,
         content,
+        tags: found.tags,
         fileSystem: given.fileSystem,
         verify: given.verify,
         timeoutSeconds: given.timeoutSeconds,

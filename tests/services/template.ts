@@ -9,7 +9,7 @@ import { Run } from "./run";
 async function templateName(parts: string[]): Promise<string> {
   const hash = createHash("sha256");
   for (const file of (await readdir(__dirname)).sort()) {
-    const isFixture = /\.(ts|py)$/.test(file) && !/^(main|smoke\.test)\.ts$/.test(file);
+    const isFixture = /\.(ts|py)$/.test(file) && !/^main\.ts$|\.test\.ts$/.test(file);
     if (isFixture) hash.update(await readFile(path.join(__dirname, file)));
   }
   return `${parts.join("-")}-${hash.digest("hex").slice(0, 12)}`;

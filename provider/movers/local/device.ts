@@ -1,6 +1,7 @@
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { open, stat } from "node:fs/promises";
-import { Readable } from "node:stream";
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { Readable, Writable } from "node:stream";
 import { VolumeError } from "./errors";
 
 /** The size of a file or block device in bytes. */
@@ -56,4 +57,47 @@ export function readDevice(path: string, sizeBytes: number): Readable {
     }
   }
   return Readable.from(chunks(), { objectMode: false, highWaterMark: 2 * chunkBytes });
+}
+
+/**
+ * Overwrites the device from its beginning, in place; ending it waits for the data to leave this machine's memory. More
+ * than `sizeBytes` are refused: a raw file would grow, and the volume is not larger than Cinder says.
+ */
+export function overwriteDevice(path: string, sizeBytes: number): Writable {
+  let handle: FileHandle | undefined;
+  let position = 0;
+  const settle = (work: Promise<unknown>, done: (error?: Error | null) => void) =>
+    void work.then(() => done(), done);
+  return new Writable({
+    construct: done =>
+      settle(
+        open(path, "r+").then(opened => (handle = opened)),
+        done,
+      ),
+    write(chunk: Buffer, _encoding, done) {
+      const write = async () => {
+        if (position + chunk.length > sizeBytes)
+          throw new VolumeError("failed", `writing ${path}: the data goes beyond its ${sizeBytes} bytes`);
+        for (let from = 0; from < chunk.length; ) {
+          const { bytesWritten } = await (handle as FileHandle).write(chunk, from, undefined, position);
+          from += bytesWritten;
+          position += bytesWritten;
+        }
+      };
+      settle(write(), done);
+    },
+    final: done => settle((handle as FileHandle).sync(), done),
+    destroy: (error, done) =>
+      settle(handle?.close() ?? Promise.resolve(), failure => done(error ?? failure ?? null)),
+  });
+}
+
+/** SHA-256 of the device's first bytes. */
+export async function hashDevice(path: string, bytes: number, signal?: AbortSignal): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of readDevice(path, bytes)) {
+    signal?.throwIfAborted();
+    hash.update(chunk as Buffer);
+  }
+  return hash.digest("hex");
 }

@@ -1,11 +1,15 @@
-import type { Readable } from "node:stream";
+import { createHash } from "node:crypto";
+import { type Readable, Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { attachVolume, endAttachments } from "../../operations/attach-volume";
 import { UndoList } from "../../operations/undo-list";
 import { openRepository } from "../../restic";
 import type { BackupRun, MovedBackup, Mover, RestoreRun } from "../mover";
 import { cleanUp } from "./clean-up";
+import { hashDevice, overwriteDevice } from "./device";
 import { mountPathOf } from "./mount-path";
 import { type OpenedVolume, type OpenVolume, openVolume } from "./open-volume";
+import { restoreRoot, rootTag } from "./root";
 
 /** At most one progress line in this time. */
 const progressEveryMs = 30_000;
@@ -69,18 +73,46 @@ async function fill(
   run: RestoreRun,
   volume: OpenedVolume,
 ): Promise<{ how: string; ownersPreserved: boolean }> {
-  const repository = openRepository(run.repository, { log: run.log });
-  const signal = run.signal ? { signal: run.signal } : {};
   run.log(`restoring ${run.resticSnapshotId.slice(0, 8)} by ${volume.how}`);
-  if (volume.directory === undefined)
-    await repository.dumpTo(run.resticSnapshotId, blockFileName, volume.device.path);
-  else
-    await repository.restore(run.resticSnapshotId, {
-      target: volume.directory,
-      verify: run.verify,
-      ...signal,
-    });
+  if (volume.directory === undefined) await fillDevice(run, volume.device);
+  else await fillFiles(run, volume, volume.directory);
   return { how: volume.how, ownersPreserved: volume.ownersPreserved };
+}
+
+async function fillFiles(run: RestoreRun, volume: OpenedVolume, directory: string): Promise<void> {
+  await openRepository(run.repository, { log: run.log }).restore(run.resticSnapshotId, {
+    target: directory,
+    verify: run.verify,
+    timeoutSeconds: run.timeoutSeconds,
+    signal: run.signal,
+  });
+  if (volume.ownersPreserved) await restoreRoot(directory, run.tags);
+}
+
+/** In place: a dump into a file by its name would put another file there, which is not the volume's. */
+async function fillDevice(run: RestoreRun, device: OpenedVolume["device"]): Promise<void> {
+  const hash = createHash("sha256");
+  const target = overwriteDevice(device.path, device.sizeBytes);
+  const hashing = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      hash.update(chunk);
+      done(null, chunk);
+    },
+  });
+  const written = pipeline(hashing, target);
+  written.catch(() => {}); // a failed dump is told first
+  const bytes = await openRepository(run.repository, { log: run.log }).dumpTo(
+    run.resticSnapshotId,
+    blockFileName,
+    hashing,
+    { timeoutSeconds: run.timeoutSeconds, signal: run.signal },
+  );
+  await written;
+  if (!run.verify) return;
+  if ((await hashDevice(device.path, bytes, run.signal)) !== hash.digest("hex"))
+    throw new Error(
+      `restoring snapshot ${run.resticSnapshotId} to ${device.path}: it reads back other bytes than were written`,
+    );
 }
 
 async function backUp(run: BackupRun, volume: OpenedVolume): Promise<MovedBackup> {
@@ -97,6 +129,7 @@ async function backUp(run: BackupRun, volume: OpenedVolume): Promise<MovedBackup
       ...run.tags,
       `content=${content}`,
       ...(volume.fileSystem ? [`filesystem=${volume.fileSystem}`] : []),
+      ...(volume.directory !== undefined && volume.ownersPreserved ? [rootTag(volume.directory)] : []),
     ],
     time: run.time,
     timeoutSeconds: run.timeoutSeconds,
