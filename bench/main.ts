@@ -1,0 +1,67 @@
+import { execFileSync } from "node:child_process";
+import { cpus, totalmem } from "node:os";
+import { parseArgs } from "node:util";
+import type { Benchmark, Row } from "./benchmark";
+import { create } from "./create";
+import { noOpUp } from "./no-op-up";
+import { providerMemory } from "./provider-memory";
+import { record, table } from "./report";
+import { resticBackup } from "./restic-backup";
+import { closeLargeStacks } from "./sets";
+import { findEngine } from "./stack";
+import { startUp } from "./start-up";
+import { stateSize } from "./state-size";
+
+const benchmarks: Benchmark[] = [create, noOpUp, stateSize, providerMemory, resticBackup, startUp];
+const usage = `usage: npm run bench -- [--only <name>]... [--no-record]
+
+  --only       one of ${benchmarks.map(({ name }) => name).join(", ")}; may be given more than once
+  --no-record  leave docs/benchmarks.md as it is, as --only does too`;
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      only: { type: "string", multiple: true },
+      "no-record": { type: "boolean" },
+      help: { type: "boolean" },
+    },
+  });
+  if (values.help) {
+    console.log(usage);
+    return 0;
+  }
+  const wrong = values.only?.find(name => !benchmarks.some(one => one.name === name));
+  if (wrong !== undefined) {
+    console.error(`no benchmark '${wrong}'\n${usage}`);
+    return 2;
+  }
+  const rows: Row[] = [];
+  try {
+    for (const benchmark of benchmarks) {
+      if (values.only && !values.only.includes(benchmark.name)) continue;
+      rows.push(...(await benchmark.run(line => console.error(`${benchmark.name}: ${line}`))));
+    }
+  } finally {
+    await closeLargeStacks();
+  }
+  const text = table(rows);
+  console.log(`${machine()}\n\n${text}`);
+  if (!values.only && !values["no-record"]) record("bench", "npm run bench", machine(), text);
+  return rows.some(({ met }) => met === false) ? 1 : 0;
+}
+
+function machine(): string {
+  const memory = Math.round(totalmem() / 2 ** 30);
+  const restic = execFileSync("restic", ["version"], { encoding: "utf8" }).split(" ")[1];
+  return `${cpus().length} cores, ${memory} GiB, Node ${process.versions.node}, engine ${findEngine().name}, restic ${restic}.`;
+}
+
+main().then(
+  code => {
+    process.exitCode = code;
+  },
+  error => {
+    console.error(error);
+    process.exitCode = 1;
+  },
+);
