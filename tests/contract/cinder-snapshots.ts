@@ -204,6 +204,25 @@ export function describeCinderSnapshots(getCloud: () => CloudUnderTest): void {
       assert.deepEqual(await scene.made(), []);
     });
 
+    it("removes a volume as soon as nothing holds it open any more", async function () {
+      if (!cloud.hold) return this.skip();
+      const set = await at("10:10").create("CinderSnapshot", await given());
+      const held = await at("10:10").create("TemporaryVolume", {
+        owner: scene.owner("temporary"),
+        snapshotId: set.state.snapshotId,
+        timeoutSeconds: 90,
+      });
+      const release = await cloud.hold(held.id);
+      const removal = at("10:20").delete(held);
+      const removals = () =>
+        cloud.faults.requests.filter(one => one.method === "DELETE" && one.path.endsWith(held.id)).length;
+      while (removals() < 2) await new Promise(resolve => setTimeout(resolve, 50));
+      await release();
+      await removal;
+      await at("10:20").delete(set);
+      assert.deepEqual(await scene.made(), []);
+    });
+
     it("goes before or after what was made from it", async () => {
       const inputs = await given();
       const set = await at("10:10").create("CinderSnapshot", inputs);

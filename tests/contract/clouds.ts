@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { copyFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -81,6 +81,10 @@ async function devcloudUnderTest(): Promise<CloudUnderTest> {
       });
       return row.id;
     },
+    async hold(volumeId) {
+      devcloud.faults.busyDelete(volumeId, Number.POSITIVE_INFINITY);
+      return async () => devcloud.faults.busyDelete(volumeId, 0);
+    },
     async stop() {
       await common.faults.stop();
       await devcloud.stop();
@@ -130,7 +134,24 @@ async function realCloudUnderTest(kind: "rbd" | "nfs", services: Openstack): Pro
       }
       return volume.id;
     },
+    ...(kind === "rbd" && { hold: volumeId => holdImage(volumeId, tools.env) }),
     stop: () => common.faults.stop(),
+  };
+}
+
+/** Opens a volume's RBD image for writing: a watcher, for which Ceph refuses its removal. */
+async function holdImage(volumeId: string, env: NodeJS.ProcessEnv): Promise<() => Promise<void>> {
+  const blockDevice = `driver=rbd,node-name=held,pool=volumes,image=volume-${volumeId}`;
+  const holder = spawn("qemu-storage-daemon", ["--blockdev", blockDevice], { env, stdio: "ignore" });
+  const ended = new Promise(resolve => holder.once("exit", resolve));
+  const watched = async () => {
+    const { stdout } = await run("rbd", ["status", `volumes/volume-${volumeId}`], { env });
+    return stdout.includes("watcher=");
+  };
+  while (!(await watched())) await new Promise(resolve => setTimeout(resolve, 100));
+  return async () => {
+    holder.kill("SIGTERM");
+    await ended;
   };
 }
 

@@ -52,6 +52,7 @@ export function describeContract(kind: CloudUnderTest["kind"], getCloud: () => C
           "another-password-nobody-must-see",
           "a-wrong-password-nobody-must-see",
           ...Object.values(getCloud().environments).map(environment => environment.OS_PASSWORD ?? ""),
+          ...getCloud().faults.tokens,
         ];
         const leaks = said.filter(line => secrets.some(secret => line.includes(secret)));
         assert.deepEqual(leaks, []);

@@ -53,6 +53,8 @@ interface Entry extends ProxyFault {
  */
 export class FaultProxy {
   readonly requests: PassedRequest[] = [];
+  /** Every token that passed by. */
+  readonly tokens = new Set<string>();
   /** In place of every `limit` that is larger: an operator's `osapi_max_limit`. */
   pageSize = Number.POSITIVE_INFINITY;
   private readonly server: Server;
@@ -97,6 +99,8 @@ export class FaultProxy {
     const path = incoming.url ?? "/";
     const record: PassedRequest = { method, path, status: 0 };
     this.requests.push(record);
+    const token = incoming.headers["x-auth-token"];
+    if (typeof token === "string") this.tokens.add(token);
     const body = await collected(incoming);
     const harm = this.harmOf(`${method} ${path}`);
     if (harm && "before" in harm) harm.before();
