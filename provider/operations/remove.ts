@@ -6,6 +6,13 @@ const firstPauseMs = 500;
 const longestPauseMs = 15_000;
 
 /**
+ * The backend has failed to remove it, and Cinder refuses every further attempt: on Ceph RBD, a snapshot whose clone
+ * has a snapshot with a clone of its own, which cannot be flattened (cinder/volume/drivers/rbd.py, _flatten_children).
+ */
+const deadEnd = "error_deleting";
+const openstackName = { snapshot: "volume snapshot", volume: "volume" } as const;
+
+/**
  * Removes a snapshot or volume and returns only once a GET says 404. A removal that the backend refuses (busy:
  * a clone depends on it, a watcher is left) is tried again within the timeout.
  * @throws WaitError with the object's status and Cinder's user messages when the time is over.
@@ -30,6 +37,7 @@ export async function removeUntilGone<T extends { id: string; status: string }>(
         signal: options.signal,
       });
       if (end.gone) return;
+      if (end.status === deadEnd) throw await stuck();
       refusal = `cinder accepted the removal and put the ${kind.name} back to '${end.status}'`;
     } catch (error) {
       if (isNotFound(error)) return;
@@ -37,10 +45,22 @@ export async function removeUntilGone<T extends { id: string; status: string }>(
       // 400: its status does not allow it right now (creating, still attached, has dependents).
       if (!isBadRequest(error) && !isConflict(error)) throw error;
       refusal = (error as Error).message;
+      if ((await statusNow()) === deadEnd) throw await stuck();
     }
     if (Date.now() + pauseMs > deadline)
       throw await explained(`${doing}: not gone after ${options.timeoutSeconds} s, ${refusal}`);
     await pause(pauseMs, options.signal);
+  }
+
+  function stuck(): Promise<WaitError> {
+    return explained(
+      `${doing}: it is '${deadEnd}', from where only an administrator gets it back: \`openstack ${openstackName[kind.name]} set --state available ${id}\``,
+    );
+  }
+
+  /** Undefined where it cannot be asked now. */
+  async function statusNow(): Promise<string | undefined> {
+    return (await kind.get(session, id).catch(() => undefined))?.status;
   }
 
   async function explained(message: string): Promise<WaitError> {

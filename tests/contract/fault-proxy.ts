@@ -60,6 +60,7 @@ export class FaultProxy {
   private readonly server: Server;
   private readonly agent = new Agent({ keepAlive: true });
   private entries: Entry[] = [];
+  private readonly inFlight = new Set<Promise<unknown>>();
 
   private constructor(private readonly upstreams: Readonly<Record<string, string>>) {
     this.server = createServer((incoming, answer) => {
@@ -88,6 +89,11 @@ export class FaultProxy {
     this.pageSize = Number.POSITIVE_INFINITY;
   }
 
+  /** Resolves when the cloud has answered everything that got through, also to clients that are gone. */
+  async idle(): Promise<void> {
+    while (this.inFlight.size > 0) await Promise.allSettled(this.inFlight);
+  }
+
   async stop(): Promise<void> {
     this.server.closeAllConnections();
     await new Promise(resolve => this.server.close(resolve));
@@ -113,7 +119,9 @@ export class FaultProxy {
       answer.writeHead(harm.status, { "content-type": "application/json" });
       return void answer.end(JSON.stringify({ computeFault: said }));
     }
-    const passed = await this.forward(method, path, incoming, body);
+    const forwarded = this.forward(method, path, incoming, body);
+    this.inFlight.add(forwarded);
+    const passed = await forwarded.finally(() => this.inFlight.delete(forwarded));
     record.status = passed.status;
     if (harm && "lost" in harm) return void incoming.socket.destroy();
     answer.writeHead(passed.status, passed.headers);

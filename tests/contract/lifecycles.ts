@@ -110,6 +110,7 @@ export function describeLifecycles(
         const outcome = await settled(run.createAccepted(type, inputs));
         assert.match(String(outcome), /cancelled/);
         assert.ok(Date.now() - begun < 20_000);
+        await scene.cloud.faults.idle();
         await converges(inputs, scene.run());
       });
 
@@ -151,6 +152,8 @@ export function describeLifecycles(
         else faults.inject({ harm: { before: () => kill(run) }, match });
         const outcome = await settled(run.createAccepted(type, inputs));
         faults.clear();
+        // The next process starts later than a request ends that a killed one had sent.
+        await faults.idle();
         const left = await scene.made();
         const where = `${call} ${failure}: ${outcome instanceof Error ? outcome.message : "made"}`;
         for (const object of left)
