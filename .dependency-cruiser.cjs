@@ -1,4 +1,4 @@
-/** The layers: an import arrow points only downwards (README, "How it is built"). */
+/** The layers: an import arrow points only downwards (README, "How it works"). */
 const layer = (name, from, to, comment) => ({
   name,
   comment,

