@@ -39,11 +39,8 @@ export abstract class BackupResource extends pulumi.CustomResource {
       if (given[key] !== undefined) given[key] = pulumi.secret(given[key]);
     // Named here, a property becomes an output of the resource. Each costs the program four promises.
     const absent = Object.fromEntries([...binding.computed, ...binding.outputs].map(key => [key, undefined]));
-    const stackTraceLimit = Error.stackTraceLimit;
+    const restore = shortenStackTraces();
     try {
-      // Pulumi keeps a stack trace with each of those promises, which is four fifths of a large program's time. It is
-      // shown only with this variable; the resource's own source position is taken apart from the limit.
-      if (!process.env.PULUMI_DEBUG_PROMISE_LEAKS) Error.stackTraceLimit = 0;
       super(
         typeToken(binding.type),
         name,
@@ -56,11 +53,46 @@ export abstract class BackupResource extends pulumi.CustomResource {
         pulumi.mergeOptions({ additionalSecretOutputs: [...(binding.secretOutputs ?? [])] }, options),
       );
     } catch (error) {
-      Error.stackTraceLimit = stackTraceLimit;
+      restore();
       if (error instanceof Error) Error.captureStackTrace(error);
       throw error;
     } finally {
-      Error.stackTraceLimit = stackTraceLimit;
+      restore();
     }
   }
+}
+
+/** The frames that Pulumi skips before the one that it takes for the author's line (`Resource.stackTrace` in its SDK). */
+const skippedFrames = 5;
+const keptFrames = 3;
+
+/**
+ * Until the returned function is called, stack traces are empty; the one that Pulumi takes as the position of a
+ * resource shows the author's own lines only. Pulumi keeps a trace with each of the four promises of every property,
+ * which is four fifths of a large program's time and shown only with PULUMI_DEBUG_PROMISE_LEAKS; and it stores the
+ * position's whole trace in the state.
+ */
+function shortenStackTraces(): () => void {
+  const { stackTraceLimit, prepareStackTrace } = Error;
+  if (!process.env.PULUMI_DEBUG_PROMISE_LEAKS) Error.stackTraceLimit = 0;
+  Error.prepareStackTrace = (error, frames) => {
+    const lines = frames.slice(skippedFrames).filter(frame => isAuthors(frame.getFileName()));
+    const shown = [...frames.slice(0, skippedFrames), ...lines.slice(0, keptFrames)];
+    if (prepareStackTrace) return prepareStackTrace(error, shown);
+    return [String(error), ...shown.map(frame => `    at ${frame}`)].join("\n");
+  };
+  return () => {
+    Error.stackTraceLimit = stackTraceLimit;
+    if (prepareStackTrace) Error.prepareStackTrace = prepareStackTrace;
+    else delete (Error as { prepareStackTrace?: unknown }).prepareStackTrace;
+  };
+}
+
+function isAuthors(file: string | null | undefined): boolean {
+  return (
+    typeof file === "string" &&
+    !file.startsWith("node:") &&
+    !file.startsWith(__dirname) &&
+    !/[\\/]node_modules[\\/]@pulumi[\\/]/.test(file)
+  );
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { localMover } from "../movers/local/local-mover";
 import { ConfigError, openSession, resolveCloud, type Session } from "../openstack";
 import { stackOf } from "../operations/marks";
@@ -18,7 +19,10 @@ export class World {
     private readonly config: Readonly<Record<string, string>>,
     private readonly print: (line: string) => void,
     private readonly environment: NodeJS.ProcessEnv = process.env,
-  ) {}
+  ) {
+    // Every operation of the run listens to it.
+    setMaxListeners(0, this.abort.signal);
+  }
 
   /** The context of one call; `name` is what people call the resource. */
   context(name: string): Context {

@@ -1,0 +1,227 @@
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, request } from "node:http";
+import type { AddressInfo } from "node:net";
+import { cpus, tmpdir, totalmem } from "node:os";
+import path from "node:path";
+import { openstack } from "../tests/services";
+import { signIn } from "../tests/services/client";
+import { installVenv } from "../tests/services/install";
+import type { Row } from "./benchmark";
+import { record, table } from "./report";
+import { BenchStack, findEngine } from "./stack";
+
+const snapshots = 100;
+/** The loop runs on these and is scaled up: each of its commands starts Python and logs in, alike every time. */
+const looped = 10;
+const threads = 8;
+
+/** One way of making and deleting the snapshots. */
+interface Way {
+  seconds: number;
+  calls: number;
+}
+
+/** 100 snapshots created and deleted on a real Cinder: one `up` and one `destroy`, a shell loop, an openstacksdk script. */
+async function main(): Promise<void> {
+  const directory = mkdtempSync(path.join(tmpdir(), "osbackup-bench-openstack-"));
+  const venv = await installVenv("venv-client", ["python-openstackclient==10.5.0"]);
+  const cloud = await openstack({ backends: ["nfs"] });
+  const counter = await countingProxy();
+  try {
+    console.error(`creating ${snapshots} volumes`);
+    const volumes = await makeVolumes(cloud.environment);
+    const environment = { ...cloud.environment, ...through(counter.url) };
+    const measure = async (act: () => Promise<number>): Promise<Way> => {
+      const before = counter.calls();
+      const seconds = await act();
+      return { seconds, calls: counter.calls() - before };
+    };
+    const ours = await measure(() => byStack(directory, environment, volumes));
+    console.error(`up and destroy: ${ours.seconds.toFixed(1)} s, ${ours.calls} calls`);
+    const script = await measure(() => byScript(venv, directory, environment, volumes));
+    console.error(`openstacksdk: ${script.seconds.toFixed(1)} s, ${script.calls} calls`);
+    const part = await measure(() => byLoop(venv, environment, volumes.slice(0, looped)));
+    const scale = snapshots / looped;
+    const loop = { seconds: part.seconds * scale, calls: part.calls * scale };
+    console.error(`loop: ${loop.seconds.toFixed(1)} s, ${loop.calls} calls`);
+    report(ours, script, loop);
+  } finally {
+    counter.stop();
+    await cloud.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function report(ours: Way, script: Way, loop: Way): void {
+  const shown = ({ seconds, calls }: Way) => `${seconds.toFixed(1)} s, ${calls} calls`;
+  const rows: Row[] = [
+    {
+      what: "one `up` and one `destroy`",
+      measured: shown(ours),
+      bar: "",
+      note: "without the time of the same engine on an unchanged stack, its start-up",
+    },
+    {
+      what: `openstacksdk script, ${threads} threads`,
+      measured: shown(script),
+      bar: `≥ ${ours.seconds.toFixed(1)} s`,
+      met: ours.seconds <= script.seconds,
+    },
+    {
+      what: "shell loop over `openstack`",
+      measured: shown(loop),
+      bar: `≥ 4 × ${ours.seconds.toFixed(1)} s`,
+      met: loop.seconds >= 4 * ours.seconds,
+      note: `measured on ${looped} of the ${snapshots} and scaled`,
+    },
+  ];
+  const memory = Math.round(totalmem() / 2 ** 30);
+  const machine = `${cpus().length} cores, ${memory} GiB, Node ${process.versions.node}, engine ${findEngine().name}, Cinder 29 on NFS.`;
+  console.log(`${machine}\n\n${table(rows)}`);
+  record("bench:openstack", "npm run bench:openstack", machine, table(rows));
+}
+
+/** Seconds of an `up` and a `destroy`, less those of an `up` that has nothing to do, once for each. */
+async function byStack(
+  directory: string,
+  environment: Record<string, string>,
+  volumes: string[],
+): Promise<number> {
+  const project = path.join(directory, "sets");
+  mkdirSync(project);
+  const stack = new BenchStack(findEngine(), project, "sets", {
+    ...environment,
+    OSBACKUP_NOW: "2026-11-21T12:00:00Z",
+  });
+  const declare = (ids: string[]) => writeFileSync(path.join(project, "volumes.json"), JSON.stringify(ids));
+  declare([]);
+  await stack.up();
+  const startUp = (await stack.up()).seconds;
+  declare(volumes);
+  const up = (await stack.up()).seconds;
+  const destroy = (await stack.destroy()).seconds;
+  return up + destroy - 2 * startUp;
+}
+
+const script = `
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
+import openstack
+
+volumes = json.load(open(sys.argv[1]))
+cloud = openstack.connect()
+
+def make(volume):
+    made = cloud.block_storage.create_snapshot(volume_id=volume, name="bench", force=True)
+    return cloud.block_storage.wait_for_status(made, "available", ["error"], interval=1, wait=600)
+
+def remove(snapshot):
+    cloud.block_storage.delete_snapshot(snapshot)
+    cloud.block_storage.wait_for_delete(snapshot, interval=1, wait=600)
+
+with ThreadPoolExecutor(${threads}) as pool:
+    made = list(pool.map(make, volumes))
+    list(pool.map(remove, made))
+`;
+
+async function byScript(
+  venv: string,
+  directory: string,
+  environment: Record<string, string>,
+  volumes: string[],
+): Promise<number> {
+  const [file, list] = [path.join(directory, "script.py"), path.join(directory, "volumes.json")];
+  writeFileSync(file, script);
+  writeFileSync(list, JSON.stringify(volumes));
+  return timed(path.join(venv, "bin/python"), [file, list], environment);
+}
+
+async function byLoop(venv: string, environment: Record<string, string>, volumes: string[]): Promise<number> {
+  const loop = `set -e
+for volume in "$@"; do
+  id=$(openstack volume snapshot create --force --volume "$volume" -f value -c id bench)
+  until [ "$(openstack volume snapshot show "$id" -f value -c status)" = available ]; do :; done
+  openstack volume snapshot delete "$id"
+  while openstack volume snapshot show "$id" >"/dev/null" 2>&1; do :; done
+done`;
+  const PATH = `${path.join(venv, "bin")}:${process.env.PATH ?? ""}`;
+  return timed("sh", ["-c", loop, "sh", ...volumes], { ...environment, PATH });
+}
+
+function timed(program: string, args: string[], environment: Record<string, string>): Promise<number> {
+  const from = Date.now();
+  const child = spawn(program, args, {
+    env: { ...process.env, PYTHONWARNINGS: "ignore", ...environment },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", code =>
+      code === 0
+        ? resolve((Date.now() - from) / 1000)
+        : reject(new Error(`${path.basename(program)} ended with ${code}`)),
+    );
+  });
+}
+
+async function makeVolumes(environment: Record<string, string>): Promise<string[]> {
+  const client = await signIn(environment);
+  const ids: string[] = [];
+  for (let index = 0; index < snapshots; index++) {
+    const volume = { name: `bench-${index}`, size: 1 };
+    ids.push((await client.call("POST", "volumev3", "/volumes", { volume })).body.volume.id as string);
+  }
+  for (;;) {
+    const { volumes } = (await client.call("GET", "volumev3", "/volumes/detail")).body as {
+      volumes: { status: string }[];
+    };
+    if (volumes.some(({ status }) => status.startsWith("error"))) throw new Error("a volume went to 'error'");
+    if (volumes.filter(({ status }) => status === "available").length >= snapshots) return ids;
+    await new Promise(resolve => setTimeout(resolve, 1000));
+  }
+}
+
+/** The variables that send every call of the cloud through the counting proxy, and none between Pulumi's processes. */
+function through(proxy: string): Record<string, string> {
+  return {
+    http_proxy: proxy,
+    HTTP_PROXY: proxy,
+    no_proxy: "",
+    NO_PROXY: "",
+    no_grpc_proxy: "127.0.0.1,localhost",
+  };
+}
+
+/** A proxy of plain HTTP that counts what goes through it. */
+async function countingProxy(): Promise<{ url: string; calls(): number; stop(): void }> {
+  let calls = 0;
+  const server = createServer((incoming, outgoing) => {
+    calls++;
+    const onward = request(
+      new URL(incoming.url as string),
+      { method: incoming.method, headers: incoming.headers },
+      answer => {
+        outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(outgoing);
+      },
+    );
+    onward.on("error", () => outgoing.destroy());
+    incoming.pipe(onward);
+  });
+  await new Promise<void>(resolve => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    calls: () => calls,
+    stop: () => {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+main().catch(error => {
+  console.error(error);
+  process.exitCode = 1;
+});
