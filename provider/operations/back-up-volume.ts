@@ -46,22 +46,22 @@ export interface BackedUp {
  * the Cinder snapshot too, unless that would leave its set without a good point.
  */
 export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
-  await run.repository.unlockStale();
-  const before = await resticPoints(run.repository, run.mark.owner, run.signal);
-  const done = pointOf(before, run.mark);
-  if (done) {
-    run.log(`restic snapshot ${done.id.slice(0, 8)} of this slot exists already`);
-    await run.mover.cleanup({ owner: run.mark.owner, log: run.log });
-    await release(run);
-    return { point: done, points: before };
-  }
   const undo = new UndoList();
+  if (run.source && run.onFailure === "cleanup") {
+    const source = run.source;
+    undo.add(`snapshot ${run.temporaryVolume.snapshotId}`, () => takeBackSnapshot(source, run));
+  }
+  undo.add("the temporary volume", () => cleanUpAndRelease(run));
   try {
-    if (run.source && run.onFailure === "cleanup") {
-      const source = run.source;
-      undo.add(`snapshot ${run.temporaryVolume.snapshotId}`, () => takeBackSnapshot(source, run));
+    await run.repository.ensureInitialised(run.signal ? { signal: run.signal } : {});
+    await run.repository.unlockStale();
+    const before = await resticPoints(run.repository, run.mark.owner, run.signal);
+    const done = pointOf(before, run.mark);
+    if (done) {
+      run.log(`restic snapshot ${done.id.slice(0, 8)} of this slot exists already`);
+      await cleanUpAndRelease(run);
+      return { point: done, points: before };
     }
-    undo.add("the temporary volume", () => release(run));
     const { volume } = await ensureTemporaryVolume(run.session, run.temporaryVolume, run);
     run.log(`Backup: snapshot ${run.temporaryVolume.snapshotId} by temporary volume ${volume.id}`);
     const moved = await run.mover.synchronize({
@@ -103,6 +103,12 @@ async function proven(run: BackUpVolume, before: ResticPoint[], moved: MovedBack
     moved,
     points: after.filter(candidate => !superseded.some(old => old.id === candidate.id)),
   };
+}
+
+/** What a killed run has left open would keep the volume busy. */
+async function cleanUpAndRelease(run: BackUpVolume): Promise<void> {
+  await run.mover.cleanup({ owner: run.mark.owner, log: run.log });
+  await release(run);
 }
 
 async function release(run: BackUpVolume): Promise<void> {

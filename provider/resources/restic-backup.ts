@@ -216,7 +216,6 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
   if (given.snapshotId === "")
     return { ...outputsOf(before, []), ...(state ? { points: state.points } : {}) };
   const repository = context.repository(accessOf(given.repository));
-  await repository.ensureInitialised(context.signal ? { signal: context.signal } : {});
   const session = context.session(given);
   const takenAt = new Date(given.takenAt ?? context.now);
   const backedUp = await backUpVolume({
