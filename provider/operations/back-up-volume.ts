@@ -55,7 +55,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
     undo.add(`snapshot ${run.temporaryVolume.snapshotId}`, async () =>
       isInRepository ? false : takeBackSnapshot(source, run),
     );
-  undo.add("the temporary volume", () => release(run));
+  undo.add("the temporary volume", () => cleanUpAndRelease(run));
   try {
     await run.repository.ensureInitialised({ signal: run.signal });
     await run.repository.unlockStale();
@@ -64,8 +64,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
     if (done) {
       run.log(`restic snapshot ${done.id.slice(0, 8)} of this slot exists already`);
       isInRepository = true;
-      await run.mover.cleanup({ owner: run.mark.owner, log: run.log });
-      await release(run);
+      await cleanUpAndRelease(run);
       return { point: done, points: before };
     }
     const { volume } = await ensureTemporaryVolume(run.session, run.temporaryVolume, run);
@@ -110,6 +109,12 @@ async function proven(run: BackUpVolume, before: ResticPoint[], moved: MovedBack
     moved,
     points: after.filter(candidate => !superseded.some(old => old.id === candidate.id)),
   };
+}
+
+/** What a killed run has left open would keep the volume busy. */
+async function cleanUpAndRelease(run: BackUpVolume): Promise<void> {
+  await run.mover.cleanup({ owner: run.mark.owner, log: run.log });
+  await release(run);
 }
 
 async function release(run: BackUpVolume): Promise<void> {

@@ -104,6 +104,9 @@ export const resticRepository = resourceType({
       if (!(error instanceof ResticError)) throw error;
       if (error.kind === "wrong-password") return [{ property: "password", reason: error.message }];
       if (error.kind === "locked") return [];
+      // REST has its user and password in the url, the others take keys from the environment.
+      if (error.kind === "access-denied" && !given.url.startsWith("rest:"))
+        return [{ property: given.environment ? "environment" : "url", reason: error.message }];
       return [{ property: "url", reason: error.message }];
     }
   },
