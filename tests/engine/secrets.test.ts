@@ -38,7 +38,10 @@ describe("Crypter", () => {
   });
 
   it("does not show its key", () => {
-    assert.equal(inspect(crypter, { breakLength: Infinity, showHidden: true }), `Crypter { salt: '${salt}' }`);
+    assert.equal(
+      inspect(crypter, { breakLength: Infinity, showHidden: true }),
+      `Crypter { salt: '${salt}' }`,
+    );
   });
 });
 

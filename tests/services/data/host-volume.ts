@@ -62,7 +62,11 @@ export class HostVolume {
   static async attach(cloud: Openstack, client: Client, volumeId: string): Promise<HostVolume> {
     const connector = { host: hostname(), ip: "127.0.0.1" };
     const wanted = { attachment: { volume_uuid: volumeId, connector } };
-    const { attachment } = (await client.call("POST", "volumev3", "/attachments", wanted)).body;
+    // On a busy machine Ceph's monitor sometimes refuses Cinder's `ceph mon dump` (HTTP 500).
+    const { attachment } = await until(`volume ${volumeId} to be attached`, async () => {
+      const answer = await client.send("POST", "volumev3", "/attachments", wanted);
+      return answer.status === 200 ? answer.body : undefined;
+    });
     await client.call("POST", "volumev3", `/attachments/${attachment.id}/action`, { "os-complete": {} });
     await until(`volume ${volumeId} to be in-use`, async () => {
       const { status } = (await client.call("GET", "volumev3", `/volumes/${volumeId}`)).body.volume;
