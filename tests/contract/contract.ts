@@ -13,7 +13,7 @@ import { said } from "./stack-run";
 /** Holds every resource type of the registry to the contract on one cloud, which is up when `getCloud` is called. */
 export function describeContract(kind: CloudUnderTest["kind"], getCloud: () => CloudUnderTest): void {
   describe(`contract on ${kind}`, function () {
-    this.timeout(kind === "devcloud" ? 20_000 : 120_000);
+    this.timeout(kind === "devcloud" ? 60_000 : 120_000);
     let cannotMove: string | undefined;
     let directory: string;
     const mountDirectory = process.env.OSBACKUP_MOUNT_DIRECTORY;
