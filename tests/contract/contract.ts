@@ -13,7 +13,7 @@ import { said } from "./stack-run";
 /** Holds every resource type of the registry to the contract on one cloud, which is up when `getCloud` is called. */
 export function describeContract(kind: CloudUnderTest["kind"], getCloud: () => CloudUnderTest): void {
   describe(`contract on ${kind}`, function () {
-    this.timeout(kind === "devcloud" ? 20_000 : 120_000);
+    this.timeout(kind === "devcloud" ? 60_000 : 120_000);
     let cannotMove: string | undefined;
     let directory: string;
     const mountDirectory = process.env.OSBACKUP_MOUNT_DIRECTORY;
@@ -37,8 +37,9 @@ export function describeContract(kind: CloudUnderTest["kind"], getCloud: () => C
     describeLifecycles(getCloud, {
       mover,
       failures: row => {
-        if (kind === "devcloud") return ["answered 500", "answer lost", "killed"];
-        return row.moves ? ["killed"] : ["answered 500", "killed"];
+        // A cancelled backup tries to detach for minutes while the cloud is away: only the end of its process kills it.
+        if (row.moves) return kind === "devcloud" ? ["answered 500", "answer lost"] : [];
+        return kind === "devcloud" ? ["answered 500", "answer lost", "killed"] : ["answered 500", "killed"];
       },
     });
 

@@ -203,7 +203,7 @@ async function resticSnapshots(inputs: Properties): Promise<number> {
   return (await opened.snapshots({ tags: [`owner=${owner}`] })).length;
 }
 
-/** A backup takes seconds: it is killed at each call that changes something, and fails otherwise only at the riskiest. */
+/** A backup takes seconds: it is killed at each call that makes something, and fails otherwise only at the riskiest. */
 function isWorthABackup(call: string, failure: Failure): boolean {
   return failure === "killed" ? /^(POST|DELETE) \/volume/.test(call) : /^POST .*\/attachments$/.test(call);
 }
