@@ -20,7 +20,7 @@ export interface CinderSnapshotInputs {
   paused?: pulumi.Input<boolean | undefined>;
   /** Any text; a new one asks for a point now, outside the schedule. */
   trigger?: pulumi.Input<string | undefined>;
-  /** Which recovery points are kept. What no rule keeps is removed once a newer good point exists. Default `{"keepLast":3,"keepForDays":7}`. */
+  /** Which snapshots are kept; what no rule keeps is removed once a newer good one exists. Default keepLast 3 and keepForDays 7, or what the schedule's count says. */
   retention?: pulumi.Input<
     | {
         keepLast?: pulumi.Input<number | undefined>;

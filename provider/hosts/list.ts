@@ -21,7 +21,12 @@ export async function list(options: {
   json?: boolean;
 }): Promise<void> {
   const world = new World({}, line => console.error(line));
-  const points: ListedPoint[] = await cinderPoints(world, options);
+  const points = await cinderPoints(world, options).catch((error: unknown): ListedPoint[] => {
+    // On the bad day the cloud may be gone and the repository is what counts.
+    if (options.repository === undefined) throw error;
+    console.error(`warning: the cloud's points are not listed: ${(error as Error).message}`);
+    return [];
+  });
   if (options.repository !== undefined)
     points.push(...(await repositoryPoints(world, options.repository, options.owner)));
   if (options.json) {

@@ -20,6 +20,7 @@ import {
   place,
   retention,
   retentionOf,
+  scheduleOf,
   set,
   settleSlot,
   timing,
@@ -33,7 +34,12 @@ const inputs = z.object({
   ...place,
   volumeId: z.string().min(1).describe("The Cinder volume to protect.").meta({ replaceOnChanges: true }),
   ...timing,
-  retention: retention.default({ keepLast: 3, keepForDays: 7 }),
+  retention: retention
+    .describe(
+      "Which snapshots are kept; what no rule keeps is removed once a newer good one exists. " +
+        "Default keepLast 3 and keepForDays 7, or what the schedule's count says.",
+    )
+    .optional(),
   namePrefix: z
     .string()
     .min(1)
@@ -106,8 +112,17 @@ export const cinderSnapshot = resourceType({
     "The set of Cinder snapshots of one volume under one schedule and retention; the newest is current.",
   inputs,
   outputs,
-  rules: timingRules,
-  settle: (given, olds, context) => ({ ...given, slot: settleSlot(given, olds, context.now) }),
+  rules: given => [
+    ...timingRules(given),
+    ...(given.retention?.keepTags
+      ? [{ property: "retention.keepTags", reason: "Cinder snapshots carry no tags, use it on ResticBackup" }]
+      : []),
+  ],
+  settle: (given, olds, context) => ({
+    ...given,
+    slot: settleSlot(given, olds, context.now),
+    retention: given.retention ?? defaultRetention(given),
+  }),
   preflightKeys: ["volumeId", "cloud", "region"],
   async preflight(given, context) {
     const session = context.session(given);
@@ -218,6 +233,13 @@ async function converge(
 /** Whether this set should have a point for its slot: not while paused, and not with a count of 0. */
 function wanted(given: Inputs): boolean {
   return given.schedule === undefined ? !given.paused : given.slot !== "";
+}
+
+/** Snapmanager's count is the whole retention of its copy set; with a count of 0 everything stays. */
+function defaultRetention(given: Inputs): Inputs["retention"] {
+  const count = scheduleOf(given)?.count;
+  if (count === undefined) return { keepLast: 3, keepForDays: 7 };
+  return count > 0 ? { keepLast: count } : undefined;
 }
 
 /** Retention of the set; without any (a schedule with count 0) everything stays. */

@@ -144,23 +144,24 @@ export const resticBackup = resourceType({
     }
   },
 
-  async plan(state, given) {
+  async plan(state, given, context) {
     const due = given.snapshotId !== "" && !isDone(given, state);
     const lines = due
       ? [`will back up the recovery point of ${given.slot || "this run"} into the repository`]
       : [];
     const asOf = asOfOf(given, new Date(given.takenAt ?? Date.now()));
-    const present = (state?.points ?? []).map(asRetentionPoint);
-    const coming = due && given.slot ? [{ id: "coming", time: asOf, good: true, tags: [], what: "" }] : [];
-    if (!given.retention) return lines;
+    if (!given.retention || state === undefined) return lines;
+    const present = await glance(context.repository(accessOf(given.repository)), given.owner);
+    const coming = due ? [comingPoint(given, asOf)] : [];
     const decided = applyRetention([...present, ...coming], given.retention as Retention, {
       asOf,
       timeZone: given.timeZone,
     });
     for (const { point, reasons } of decided.keep)
-      if (point.id !== "coming") lines.push(`will keep restic snapshot ${point.what}: ${reasons.join(", ")}`);
+      if (point.id !== comingId)
+        lines.push(`will keep restic snapshot ${whatOf(point)}: ${reasons.join(", ")}`);
     for (const { point, reasons } of decided.remove)
-      lines.push(`will forget restic snapshot ${point.what}: ${reasons.join(", ")}`);
+      lines.push(`will forget restic snapshot ${whatOf(point)}: ${reasons.join(", ")}`);
     return lines;
   },
 
@@ -335,14 +336,17 @@ function unjudged(point: ResticPoint): Decision<ResticPoint> {
   return { point, reasons: ["no retention"] };
 }
 
-function asRetentionPoint(point: Outputs["points"][number]) {
-  return {
-    id: point.resticSnapshotId,
-    time: new Date(point.slot ?? point.takenAt),
-    good: point.good,
-    tags: [],
-    what: `${point.resticSnapshotId.slice(0, 8)} of ${point.slot ?? point.takenAt}`,
-  };
+const comingId = "coming";
+
+/** The point that the coming run will make, for the preview's arithmetic. */
+function comingPoint(given: Inputs, time: Date): ResticPoint {
+  const { owner, slot, trigger } = given;
+  return { id: comingId, owner, time, good: true, tags: [], slot, trigger, takenAt: instant(time) };
+}
+
+/** A point as people know it. */
+function whatOf(point: ResticPoint): string {
+  return `${point.id.slice(0, 8)} of ${point.slot || point.takenAt}`;
 }
 
 function outputsOf(

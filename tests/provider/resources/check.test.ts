@@ -72,6 +72,22 @@ describe("check", () => {
     }
   });
 
+  it("takes Snapmanager's count for the whole retention where none is given", async () => {
+    const retentionFor = async (schedule: string) =>
+      (await check(of("CinderSnapshot"), undefined, { owner, volumeId, schedule }, context())).inputs
+        .retention;
+    assert.deepEqual(await retentionFor("5@mon-fri@2"), { keepLast: 5 });
+    assert.deepEqual(await retentionFor("0 2 * * *"), { keepLast: 3, keepForDays: 7 });
+    assert.equal(await retentionFor("0@mon-fri@2"), undefined);
+  });
+
+  it("refuses keepTags for Cinder snapshots, which carry none", async () => {
+    assert.deepEqual(
+      await refusals("CinderSnapshot", { volumeId, retention: { keepLast: 1, keepTags: [["a"]] } }),
+      ["retention.keepTags: Cinder snapshots carry no tags, use it on ResticBackup"],
+    );
+  });
+
   it("names an unknown property and the one that was meant", async () => {
     assert.deepEqual(await refusals("CinderSnapshot", { volumeId, shedule: "daily" }), [
       "shedule: CinderSnapshot has no property 'shedule', did you mean 'schedule'?",
