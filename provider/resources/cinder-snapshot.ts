@@ -224,7 +224,7 @@ async function converge(
   );
   if (pruned.failed.length > 0)
     throw new PartialFailure(
-      `the recovery point was taken, but ${pruned.failed.length} old ones could not be removed: ${pruned.failed.map(({ reason }) => reason).join("; ")}`,
+      `the recovery point was taken, but ${pruned.failed.length} old point${pruned.failed.length === 1 ? "" : "s"} could not be removed: ${pruned.failed.map(({ reason }) => reason).join("; ")}`,
       { id: given.owner, outputs: fresh },
     );
   return fresh;
