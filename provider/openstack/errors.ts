@@ -135,3 +135,8 @@ function plain(text: string): string {
     .trim();
   return line.length > 500 ? `${line.slice(0, 500)}…` : line;
 }
+
+/** For `.catch`: a thing that is gone reads as undefined, every other error goes on. */
+export function undefinedIfNotFound(error: unknown): undefined {
+  if (!isNotFound(error)) throw error;
+}

@@ -11,6 +11,7 @@ export {
   isUnauthorized,
   isUnreachable,
   type ServiceType,
+  undefinedIfNotFound,
 } from "./errors";
 export * as limits from "./limits";
 export * as messages from "./messages";

@@ -1,5 +1,5 @@
 import { arch, hostname } from "node:os";
-import { attachments, isNotFound, type Session } from "../openstack";
+import { attachments, type Session, undefinedIfNotFound } from "../openstack";
 import { volumeKind, waitForStatus } from "./watch";
 
 /** A volume that Cinder has exported to this machine. */
@@ -53,7 +53,7 @@ async function detachVolume(
   attachmentId: string,
   timeoutSeconds: number,
 ): Promise<void> {
-  await attachments.remove(session, attachmentId).catch(ignoreNotFound);
+  await attachments.remove(session, attachmentId).catch(undefinedIfNotFound);
   await waitForStatus(session, volumeKind, volumeId, "available", {
     doing: `detaching volume ${volumeId} from this machine`,
     timeoutSeconds,
@@ -69,8 +69,4 @@ export async function endAttachments(
   const left = await attachments.list(session, { volumeId });
   for (const attachment of left) await detachVolume(session, volumeId, attachment.id, timeoutSeconds);
   return left.length;
-}
-
-function ignoreNotFound(error: unknown): void {
-  if (!isNotFound(error)) throw error;
 }

@@ -1,4 +1,4 @@
-import { isNotFound, type Session, volumes } from "../openstack";
+import { type Session, undefinedIfNotFound, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
 import { endAttachments } from "./attach-volume";
 import { inventoryOf } from "./inventory";
@@ -42,7 +42,7 @@ export async function restoreVolume<T>(
     mark => mark.role === "restored" && mark.owner === target.mark.owner,
   )) {
     if (row.metadata?.[sourceMetadata] !== target.sourceKey) continue;
-    const live = await volumes.get(session, row.id, options).catch(ignoreNotFound);
+    const live = await volumes.get(session, row.id, options).catch(undefinedIfNotFound);
     if (live?.metadata?.[stateMetadata] === "complete")
       return { volume: live, filled: undefined, made: false };
     if (live) {
@@ -86,8 +86,4 @@ export async function restoreVolume<T>(
   } catch (error) {
     throw await undo.undo(error);
   }
-}
-
-function ignoreNotFound(error: unknown): undefined {
-  if (!isNotFound(error)) throw error;
 }

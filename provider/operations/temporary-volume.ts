@@ -1,4 +1,4 @@
-import { isNotFound, type Session, snapshots, volumes } from "../openstack";
+import { type Session, snapshots, undefinedIfNotFound, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
 import { endAttachments } from "./attach-volume";
 import { inventoryOf } from "./inventory";
@@ -35,10 +35,10 @@ export async function ensureTemporaryVolume(
   const options = context.signal ? { signal: context.signal } : {};
   for (const { row } of await existing(session, spec)) {
     const doing = `creating temporary volume ${row.id} from snapshot ${spec.snapshotId}`;
-    let live = await volumes.get(session, row.id, options).catch(ignoreNotFound);
+    let live = await volumes.get(session, row.id, options).catch(undefinedIfNotFound);
     if (live && halfAttached.has(live.status)) {
       await endAttachments(session, row.id, spec.timeoutSeconds);
-      live = await volumes.get(session, row.id, options).catch(ignoreNotFound);
+      live = await volumes.get(session, row.id, options).catch(undefinedIfNotFound);
     }
     if (live?.status === "available" || live?.status === "in-use") return { volume: live, made: false };
     if (live?.status === "creating") {
@@ -103,7 +103,7 @@ export async function releaseTemporaryVolume(
   const found = await existing(session, spec);
   const ids = new Set(found.map(({ row }) => row.id));
   if (options.volumeId && !ids.has(options.volumeId)) {
-    const row = await volumes.get(session, options.volumeId).catch(ignoreNotFound);
+    const row = await volumes.get(session, options.volumeId).catch(undefinedIfNotFound);
     const mark = fromMetadata(row?.metadata);
     if (mark?.role === "temporary" && mark.owner === spec.owner) ids.add(options.volumeId);
   }
@@ -136,8 +136,4 @@ function existing(session: Session, spec: Pick<TemporaryVolumeSpec, "owner" | "s
   return inventoryOf(session)
     .ownVolumes(mark => mark.role === "temporary" && mark.owner === spec.owner)
     .then(found => found.filter(({ row }) => row.snapshot_id === spec.snapshotId));
-}
-
-function ignoreNotFound(error: unknown): undefined {
-  if (!isNotFound(error)) throw error;
 }
