@@ -1,4 +1,4 @@
-import { ConfigError, isNotFound } from "./errors";
+import { ConfigError } from "./errors";
 import { NEWEST_KNOWN } from "./microversion";
 import type { Call, Session } from "./session";
 
@@ -24,30 +24,4 @@ export async function version(session: Session): Promise<string> {
 export function idPart(what: string, id: string): string {
   if (id === "") throw new ConfigError(`no id of a ${what} was given`);
   return encodeURIComponent(id);
-}
-
-/** Cinder's filter for metadata, a Python literal; undefined where the values would break out of it. */
-export function metadataFilter(metadata: Record<string, string> | undefined): string | undefined {
-  const entries = Object.entries(metadata ?? {});
-  if (entries.length === 0 || entries.some(pair => pair.some(part => !/^[\w\-:. /=+@]*$/.test(part))))
-    return undefined;
-  return `{${entries.map(([key, value]) => `'${key}': '${value}'`).join(", ")}}`;
-}
-
-/** Whether a thing carries all of the wanted metadata. */
-export function hasMetadata(
-  thing: { metadata: Record<string, string> },
-  wanted: Record<string, string> = {},
-): boolean {
-  return Object.entries(wanted).every(([key, value]) => thing.metadata[key] === value);
-}
-
-/** Whether a thing is on its way out: Cinder refuses a second delete with 400, also one sent again because an answer was lost. */
-export async function isBeingDeleted(look: () => Promise<{ status: string }>): Promise<boolean> {
-  try {
-    return (await look()).status === "deleting";
-  } catch (error) {
-    if (isNotFound(error)) return true;
-    throw error;
-  }
 }

@@ -1,16 +1,8 @@
 import { z } from "zod";
-import {
-  type CallOptions,
-  cinder,
-  hasMetadata,
-  idPart,
-  isBeingDeleted,
-  metadataFilter,
-  version,
-} from "./cinder";
-import { ConfigError, isBadRequest } from "./errors";
+import { type CallOptions, cinder, version } from "./cinder";
+import { collection } from "./collection";
+import { ConfigError } from "./errors";
 import { compareVersions, olderOf } from "./microversion";
-import { everyPage } from "./paging";
 import type { Session } from "./session";
 import * as volumes from "./volumes";
 
@@ -30,6 +22,8 @@ export const Snapshot = z.looseObject({
   metadata: z.record(z.string(), z.string()).default({}),
 });
 export type Snapshot = z.infer<typeof Snapshot>;
+
+export const { get, list, newest, remove, setMetadata } = collection("snapshot", Snapshot);
 
 const OneSnapshot = z.looseObject({ snapshot: Snapshot });
 
@@ -84,108 +78,4 @@ export async function create(
     signal,
   });
   return body.snapshot;
-}
-
-/** One snapshot. Throws ApiError; isNotFound says that it is gone. */
-export async function get(session: Session, id: string, { signal }: CallOptions = {}): Promise<Snapshot> {
-  const { body } = await cinder(session, {
-    method: "GET",
-    path: `/snapshots/${idPart("snapshot", id)}`,
-    schema: OneSnapshot,
-    doing: `reading snapshot ${id}`,
-    signal,
-  });
-  return body.snapshot;
-}
-
-export interface SnapshotFilter {
-  volumeId?: string;
-  status?: string;
-  /** Only snapshots with all of these. */
-  metadata?: Record<string, string>;
-}
-
-/** All snapshots of the project that match, newest first. */
-export async function list(
-  session: Session,
-  filter: SnapshotFilter = {},
-  { signal }: CallOptions = {},
-): Promise<Snapshot[]> {
-  const microversion = await version(session);
-  const ask = (metadata: string | undefined) =>
-    everyPage(session, {
-      service: "block-storage",
-      path: "/snapshots/detail",
-      query: { volume_id: filter.volumeId, status: filter.status, metadata },
-      microversion,
-      key: "snapshots",
-      item: Snapshot,
-      doing: "listing snapshots",
-      signal,
-    });
-  // Below 3.22 the filter is silently ignored; operators may forbid it (resource_filters.json).
-  const wanted = compareVersions(microversion, "3.22") >= 0 ? metadataFilter(filter.metadata) : undefined;
-  const snapshots = await ask(wanted).catch(error => {
-    if (wanted !== undefined && isBadRequest(error)) return ask(undefined);
-    throw error;
-  });
-  return snapshots.filter(
-    snapshot =>
-      (filter.volumeId === undefined || snapshot.volume_id === filter.volumeId) &&
-      (filter.status === undefined || snapshot.status === filter.status) &&
-      hasMetadata(snapshot, filter.metadata),
-  );
-}
-
-/** The newest `count` snapshots of the project, in one call. */
-export async function newest(
-  session: Session,
-  count: number,
-  { signal }: CallOptions = {},
-): Promise<Snapshot[]> {
-  const { body } = await cinder(session, {
-    method: "GET",
-    path: "/snapshots/detail",
-    query: { limit: count },
-    schema: z.looseObject({ snapshots: z.array(Snapshot) }),
-    doing: "listing the newest snapshots",
-    signal,
-  });
-  return body.snapshots;
-}
-
-/**
- * Asks for the deletion of a snapshot, which Cinder carries out later or silently gives up: only a 404 of `get` means gone.
- * One that is already being deleted is fine; one that is gone throws the 404.
- */
-export async function remove(session: Session, id: string, { signal }: CallOptions = {}): Promise<void> {
-  try {
-    await cinder(session, {
-      method: "DELETE",
-      path: `/snapshots/${idPart("snapshot", id)}`,
-      doing: `deleting snapshot ${id}`,
-      signal,
-    });
-  } catch (error) {
-    if (!isBadRequest(error) || !(await isBeingDeleted(() => get(session, id, { signal })))) throw error;
-  }
-}
-
-/** Adds metadata to a snapshot or changes it, leaving other keys as they are. Returns all of it. */
-export async function setMetadata(
-  session: Session,
-  id: string,
-  metadata: Record<string, string>,
-  { signal }: CallOptions = {},
-): Promise<Record<string, string>> {
-  const { body } = await cinder(session, {
-    method: "POST",
-    path: `/snapshots/${idPart("snapshot", id)}/metadata`,
-    body: { metadata },
-    schema: z.looseObject({ metadata: z.record(z.string(), z.string()) }),
-    doing: `setting metadata of snapshot ${id}`,
-    isRepeatable: true,
-    signal,
-  });
-  return body.metadata;
 }

@@ -1,4 +1,4 @@
-import { isNotFound, isUnreachable, type Session, snapshots, volumes } from "../openstack";
+import { isUnreachable, type Session, snapshots, undefinedIfNotFound, volumes } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
 import type { Volume } from "../openstack/volumes";
 import { managedBy } from "./marks";
@@ -26,6 +26,8 @@ export interface Kind<T extends Row> {
   get(session: Session, id: string): Promise<T>;
   /** The newest `count`, in one call. */
   newest(session: Session, count: number): Promise<T[]>;
+  /** Those of ours that are being removed now. */
+  leaving(session: Session): Promise<T[]>;
   /** Every one that carries our mark. */
   ours(session: Session): Promise<T[]>;
   remove(session: Session, id: string): Promise<void>;
@@ -37,6 +39,7 @@ export const snapshotKind: Kind<Snapshot> = {
   name: "snapshot",
   get: snapshots.get,
   newest: snapshots.newest,
+  leaving: session => snapshots.list(session, { status: "deleting", metadata: ourMark }),
   ours: session => snapshots.list(session, { metadata: ourMark }),
   remove: snapshots.remove,
 };
@@ -45,33 +48,45 @@ export const volumeKind: Kind<Volume> = {
   name: "volume",
   get: volumes.get,
   newest: volumes.newest,
+  leaving: session => volumes.list(session, { status: "deleting", metadata: ourMark }),
   ours: session => volumes.list(session, { metadata: ourMark }),
-  remove: (session, id) => volumes.remove(session, id),
+  remove: volumes.remove,
 };
 
 /** Decides over the object's present row (undefined: a GET says 404): done, still waiting, or throws. */
 type Judge<T> = (row: T | undefined) => "done" | "waiting";
 
 interface Waiter<T> {
+  readonly id: string;
+  /** Which listing shows the object while it is waited for. */
+  listed: "newest" | "leaving";
   judge: Judge<T>;
   doing: string;
   deadline: number;
   timeoutSeconds: number;
   lastStatus: string;
+  readonly since: number;
   resolve(row: T | undefined): void;
   reject(error: unknown): void;
 }
 
 /** With more objects than this to ask for, one listing is cheaper than a GET of each. */
 const listFrom = 4;
+/** Rows of a listing of the newest: those waited for may be the oldest of a batch. */
+const newestAtLeast = 50;
+/** Pauses between two looks, in milliseconds. */
 const shortestPauseMs = 100;
 const longestPauseMs = 2_000;
+/** An end is seen late by at most this part of the wait. */
+const lateness = 1 / 8;
+/** A pause is at least this many times as long as the look before it, so that looking takes a small part of the API. */
+const pausePerLook = 4;
 
-/** One poller per session and kind: a listing answers every wait of the process at once. */
+/** One poller per session and kind: a look answers every wait of the process at once, with calls for what is waited for and none for what else exists. */
 class Watch<T extends Row> {
-  private readonly waiters = new Map<string, Waiter<T>>();
+  private readonly waiters = new Set<Waiter<T>>();
   private running = false;
-  private pauseMs = shortestPauseMs;
+  private lastLookMs = 0;
   private wake: (() => void) | undefined;
 
   constructor(
@@ -79,29 +94,36 @@ class Watch<T extends Row> {
     private readonly kind: Kind<T>,
   ) {}
 
-  wait(id: string, judge: Judge<T>, options: WaitOptions): Promise<T | undefined> {
+  wait(
+    id: string,
+    listed: Waiter<T>["listed"],
+    judge: Judge<T>,
+    options: WaitOptions,
+  ): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
       const settle =
         <A>(act: (value: A) => void) =>
         (value: A) => {
-          this.waiters.delete(id);
+          this.waiters.delete(waiter);
           options.signal?.removeEventListener("abort", abort);
           act(value);
         };
       const waiter: Waiter<T> = {
+        id,
+        listed,
         judge,
         doing: options.doing,
         deadline: Date.now() + options.timeoutSeconds * 1000,
         timeoutSeconds: options.timeoutSeconds,
         lastStatus: "unknown",
+        since: Date.now(),
         resolve: settle(resolve),
         reject: settle(reject),
       };
       const abort = () => waiter.reject(options.signal?.reason ?? new Error(`${options.doing}: cancelled`));
       if (options.signal?.aborted) return abort();
       options.signal?.addEventListener("abort", abort, { once: true });
-      this.waiters.set(id, waiter);
-      this.pauseMs = shortestPauseMs;
+      this.waiters.add(waiter);
       this.wake?.();
       void this.run();
     });
@@ -120,31 +142,40 @@ class Watch<T extends Row> {
     }
   }
 
+  /** Ends early when a wait joins that asks for a shorter pause. */
   private pause(): Promise<void> {
+    const begun = Date.now();
     return new Promise(resolve => {
-      const timer = setTimeout(resolve, this.pauseMs);
-      this.pauseMs = Math.min(this.pauseMs * 1.5, longestPauseMs);
-      this.wake = () => {
-        if (this.pauseMs > shortestPauseMs * 4) {
-          clearTimeout(timer);
-          resolve();
-        }
+      let timer: NodeJS.Timeout;
+      const schedule = () => {
+        clearTimeout(timer);
+        timer = setTimeout(resolve, begun + this.pauseMs() - Date.now());
       };
+      this.wake = schedule;
+      schedule();
     });
+  }
+
+  private pauseMs(): number {
+    const youngest = Math.max(...[...this.waiters].map(({ since }) => since));
+    const wanted = Math.max((Date.now() - youngest) * lateness, this.lastLookMs * pausePerLook);
+    return Math.min(Math.max(wanted, shortestPauseMs), longestPauseMs);
   }
 
   private async poll(): Promise<void> {
     const asked = [...this.waiters];
     let rows: Map<string, T | undefined>;
+    const begun = Date.now();
     try {
-      rows = await this.look(asked.map(([id]) => id));
+      rows = await this.look(asked);
+      this.lastLookMs = Date.now() - begun;
     } catch (error) {
       this.expire(asked, error);
       return;
     }
-    for (const [id, waiter] of asked) {
-      if (this.waiters.get(id) !== waiter) continue;
-      const row = rows.get(id);
+    for (const waiter of asked) {
+      if (!this.waiters.has(waiter)) continue;
+      const row = rows.get(waiter.id);
       waiter.lastStatus = row?.status ?? "gone";
       try {
         if (waiter.judge(row) === "done") waiter.resolve(row);
@@ -155,43 +186,35 @@ class Watch<T extends Row> {
     this.expire(asked);
   }
 
-  private async look(ids: string[]): Promise<Map<string, T | undefined>> {
+  private async look(asked: Waiter<T>[]): Promise<Map<string, T | undefined>> {
     const rows = new Map<string, T | undefined>();
-    let unseen = ids;
-    if (unseen.length >= listFrom) {
-      for (const row of await this.kind.newest(this.session, Math.max(50, 2 * ids.length)))
-        rows.set(row.id, row);
-      unseen = ids.filter(id => !rows.has(id));
-    }
-    if (unseen.length >= listFrom) {
-      for (const row of await this.kind.ours(this.session)) rows.set(row.id, row);
-      // Not in a complete listing: a GET would say 404, so only the few that a page may have missed are asked for.
-      unseen = [];
-    }
-    await Promise.all(
-      unseen.map(async id => {
-        rows.set(
-          id,
-          await this.kind.get(this.session, id).catch(error => {
-            if (isNotFound(error)) return undefined;
-            throw error;
-          }),
-        );
-      }),
-    );
+    const counts = { newest: 0, leaving: 0 };
+    for (const { listed } of asked) counts[listed]++;
+    const listings = await Promise.all([
+      counts.newest >= listFrom
+        ? this.kind.newest(this.session, Math.max(newestAtLeast, 2 * counts.newest))
+        : [],
+      counts.leaving >= listFrom ? this.kind.leaving(this.session) : [],
+    ]);
+    for (const row of listings.flat()) rows.set(row.id, row);
+    // In no listing: made long ago, or no longer on its way out, so gone or put back.
+    const unseen = new Set(asked.map(({ id }) => id).filter(id => !rows.has(id)));
+    const look = async (id: string) =>
+      rows.set(id, await this.kind.get(this.session, id).catch(undefinedIfNotFound));
+    await Promise.all([...unseen].map(look));
     return rows;
   }
 
   /** A failed look is not the end of a wait, unless its time is over or the failure cannot pass. */
-  private expire(asked: [string, Waiter<T>][], error?: unknown): void {
+  private expire(asked: Waiter<T>[], error?: unknown): void {
     const passing = error === undefined || isUnreachable(error) || hasStatus(error, 500);
-    for (const [id, waiter] of asked) {
-      if (this.waiters.get(id) !== waiter) continue;
+    for (const waiter of asked) {
+      if (!this.waiters.has(waiter)) continue;
       if (!passing) waiter.reject(error);
       else if (Date.now() >= waiter.deadline)
         waiter.reject(
           new WaitError(
-            `${waiter.doing}: timed out after ${waiter.timeoutSeconds} s, ${this.kind.name} ${id} is '${waiter.lastStatus}'`,
+            `${waiter.doing}: timed out after ${waiter.timeoutSeconds} s, ${this.kind.name} ${waiter.id} is '${waiter.lastStatus}'`,
             true,
             { cause: error },
           ),
@@ -237,6 +260,7 @@ export async function waitForStatus<T extends Row>(
 ): Promise<T> {
   const row = await watchOf(session, kind).wait(
     id,
+    "newest",
     seen => {
       if (seen?.status === wanted) return "done";
       if (seen === undefined)
@@ -268,6 +292,7 @@ export async function waitForRemoval<T extends Row>(
 ): Promise<RemovalEnd> {
   const row = await watchOf(session, kind).wait(
     id,
+    "leaving",
     seen => (seen === undefined || seen.status !== "deleting" ? "done" : "waiting"),
     options,
   );

@@ -139,14 +139,12 @@ describe("snapshots", () => {
 
     it("asks for full pages and Cinder's filters", async () => {
       await snapshots.list(session, {
-        volumeId: VOLUME,
         status: "available",
         metadata: { owner: "p/s/r", set: "a b" },
       });
       const [seen] = server.seen("GET", "/detail");
       assert.deepEqual(Object.fromEntries(seen?.query ?? []), {
         limit: "1000",
-        volume_id: VOLUME,
         status: "available",
         metadata: "{'owner': 'p/s/r', 'set': 'a b'}",
       });
@@ -161,7 +159,6 @@ describe("snapshots", () => {
         found.map(({ id }) => id),
         [first?.id],
       );
-      assert.deepEqual(await snapshots.list(session, { volumeId: "another" }), []);
       assert.deepEqual(await snapshots.list(session, { status: "error" }), []);
     });
 
@@ -175,12 +172,13 @@ describe("snapshots", () => {
       );
     });
 
-    it("asks again without the metadata filter when the operator forbids it", async () => {
+    it("asks again without filters when the operator forbids one", async () => {
       server.on("GET", `${cloud.cinder}/snapshots/detail`, server.recorded("cinder-170-bad-filter-mv3.66"), {
         body,
       });
-      assert.deepEqual(await snapshots.list(session, { metadata: { owner: "nobody" } }), []);
-      assert.equal(server.seen("GET", "/detail").length, 2);
+      assert.deepEqual(await snapshots.list(session, { status: "deleting" }), []);
+      const asked = server.seen("GET", "/detail").map(({ query }) => Object.fromEntries(query));
+      assert.deepEqual(asked, [{ limit: "1000", status: "deleting" }, { limit: "1000" }]);
     });
   });
 
