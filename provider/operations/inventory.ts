@@ -15,31 +15,33 @@ export interface Marked<T> {
  * kept true by the process's own creates and removals. The stack's lock keeps other runs of the stack away.
  */
 export class Inventory {
-  private snapshotRows: Listing<Snapshot> | undefined;
-  private volumeRows: Listing<Volume> | undefined;
+  private snapshotRows: Promise<Known<Snapshot>> | undefined;
+  private volumeRows: Promise<Known<Volume>> | undefined;
   private everyVolume: Promise<Map<string, Volume>> | undefined;
 
   constructor(private readonly session: Session) {}
 
   /** The snapshots that `owner` took of one volume, newest first. */
   async snapshots(owner: string, volumeId: string): Promise<Marked<Snapshot>[]> {
-    return this.ownSnapshots(mark => mark.owner === owner, volumeId);
+    const own = (await this.knownSnapshots()).of(owner);
+    return own.filter(({ row }) => row.volume_id === volumeId).sort(newestFirst);
   }
 
   /** The snapshots of ours whose mark passes the test, newest first. */
-  async ownSnapshots(accepts: (mark: Mark) => boolean, volumeId?: string): Promise<Marked<Snapshot>[]> {
+  async ownSnapshots(accepts: (mark: Mark) => boolean): Promise<Marked<Snapshot>[]> {
+    const all = (await this.knownSnapshots()).all();
+    return all.filter(({ mark }) => accepts(mark)).sort(newestFirst);
+  }
+
+  private knownSnapshots(): Promise<Known<Snapshot>> {
     this.snapshotRows ??= listing(snapshotKind.ours(this.session), () => (this.snapshotRows = undefined));
-    const found: Marked<Snapshot>[] = [];
-    for (const object of (await this.snapshotRows).values())
-      if (accepts(object.mark) && (volumeId === undefined || object.row.volume_id === volumeId))
-        found.push(object);
-    return found.sort((a, b) => timeOf(b) - timeOf(a) || (a.row.id < b.row.id ? 1 : -1));
+    return this.snapshotRows;
   }
 
   /** The volumes of ours whose mark passes the test. */
   async ownVolumes(accepts: (mark: Mark) => boolean): Promise<Marked<Volume>[]> {
     this.volumeRows ??= listing(volumeKind.ours(this.session), () => (this.volumeRows = undefined));
-    return [...(await this.volumeRows).values()].filter(({ mark }) => accepts(mark));
+    return (await this.volumeRows).all().filter(({ mark }) => accepts(mark));
   }
 
   /** Any volume of the project, ours or not. One that is not listed may be younger than the listing: it is asked for. */
@@ -66,29 +68,58 @@ export class Inventory {
 
   /** A snapshot that this process made or changed. */
   async noteSnapshot(row: Snapshot): Promise<void> {
-    note(await this.snapshotRows, row);
+    (await this.snapshotRows)?.note(row);
   }
 
   /** A volume that this process made or changed. */
   async noteVolume(row: Volume): Promise<void> {
-    note(await this.volumeRows, row);
+    (await this.volumeRows)?.note(row);
   }
 
   /** An object that this process has seen gone. */
   async noteGone(id: string): Promise<void> {
-    (await this.snapshotRows)?.delete(id);
-    (await this.volumeRows)?.delete(id);
+    (await this.snapshotRows)?.noteGone(id);
+    (await this.volumeRows)?.noteGone(id);
   }
 }
 
-type Listing<T> = Promise<Map<string, Marked<T>>>;
 type Markable = { id: string; metadata?: Record<string, string> | undefined };
 
+/** Marked objects by id, and by owner: a set looks at its own among those of thousands. */
+class Known<T extends Markable> {
+  private readonly byId = new Map<string, Marked<T>>();
+  private readonly byOwner = new Map<string, Map<string, Marked<T>>>();
+
+  note(row: T): void {
+    const mark = fromMetadata(row.metadata);
+    if (!mark) return;
+    this.noteGone(row.id);
+    const object = { row, mark };
+    this.byId.set(row.id, object);
+    const own = this.byOwner.get(mark.owner) ?? new Map<string, Marked<T>>();
+    this.byOwner.set(mark.owner, own.set(row.id, object));
+  }
+
+  noteGone(id: string): void {
+    const owner = this.byId.get(id)?.mark.owner;
+    if (owner !== undefined) this.byOwner.get(owner)?.delete(id);
+    this.byId.delete(id);
+  }
+
+  of(owner: string): Marked<T>[] {
+    return [...(this.byOwner.get(owner)?.values() ?? [])];
+  }
+
+  all(): Marked<T>[] {
+    return [...this.byId.values()];
+  }
+}
+
 /** A listing with its marks read; one that failed is asked for again the next time. */
-async function listing<T extends Markable>(rows: Promise<T[]>, forget: () => void): Listing<T> {
-  const known = new Map<string, Marked<T>>();
+async function listing<T extends Markable>(rows: Promise<T[]>, forget: () => void): Promise<Known<T>> {
+  const known = new Known<T>();
   try {
-    for (const row of await rows) note(known, row);
+    for (const row of await rows) known.note(row);
     return known;
   } catch (error) {
     forget();
@@ -96,9 +127,8 @@ async function listing<T extends Markable>(rows: Promise<T[]>, forget: () => voi
   }
 }
 
-function note<T extends Markable>(known: Map<string, Marked<T>> | undefined, row: T): void {
-  const mark = fromMetadata(row.metadata);
-  if (mark) known?.set(row.id, { row, mark });
+function newestFirst(a: Marked<Snapshot>, b: Marked<Snapshot>): number {
+  return timeOf(b) - timeOf(a) || (a.row.id < b.row.id ? 1 : -1);
 }
 
 const inventories = new WeakMap<Session, Inventory>();
