@@ -212,7 +212,7 @@ export interface ResticBackupInputs {
   trigger?: pulumi.Input<string | undefined>;
   /** When that snapshot was taken, ISO 8601 in UTC; the restic snapshot's time. */
   takenAt?: pulumi.Input<string | undefined>;
-  /** The volume to read: ensured before the backup, released after it in every case. */
+  /** The volume to read: ensured before the backup, released after it. */
   temporaryVolume: pulumi.Input<{
     owner: pulumi.Input<string>;
     volumeId?: pulumi.Input<string | undefined>;

@@ -42,7 +42,7 @@ const inputs = z.object({
       sizeGib: z.number().int().positive().describe("Size in GiB. Default: the snapshot's.").optional(),
       timeoutSeconds: z.number().positive().default(300).describe("Wait for the volume, in seconds."),
     })
-    .describe("The volume to read: ensured before the backup, released after it in every case."),
+    .describe("The volume to read: ensured before the backup, released after it."),
   source: z
     .strictObject({
       owner: z.string().min(1).describe("Owner mark of the CinderSnapshot."),

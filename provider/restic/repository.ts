@@ -278,9 +278,9 @@ export class Repository {
       const [name, ...others] = files.filter(file => file.startsWith(id));
       if (name === undefined || others.length > 0)
         throw new ResticError("failed", `${doing}: snapshot ${id} is not in the repository`);
-      if (!(await isWhole(this.access, "snapshots", name)))
-        throw new ResticError("failed", `${doing}: snapshot ${name} is damaged`);
-      return name;
+      const whole = await isWhole(this.access, "snapshots", name).catch(() => undefined);
+      if (whole === false) throw new ResticError("failed", `${doing}: snapshot ${name} is damaged`);
+      if (whole) return name;
     }
     const [snapshot, ...more] = (
       await this.list(["snapshots", "--json", "--no-lock", "--", id], undefined)
