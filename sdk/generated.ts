@@ -168,6 +168,8 @@ export interface ResticRepositoryInputs {
   >;
   /** When the copy is brought up to date: a schedule as for CinderSnapshot. Default: never. */
   copySchedule?: pulumi.Input<string | undefined>;
+  /** Deadline of each check, prune and copy, in seconds. Default a day. */
+  timeoutSeconds?: pulumi.Input<number | undefined>;
 }
 
 /** Outputs of ResticRepository. */
@@ -194,6 +196,8 @@ export const resticRepositoryBinding = {
 
 /** Inputs of ResticBackup: The set of restic snapshots of one source under one retention. */
 export interface ResticBackupInputs {
+  /** Owner marks that this set had before: restic snapshots with one of them are its points too. A rename is remembered by itself; give it where the state was lost. */
+  formerOwners?: pulumi.Input<pulumi.Input<string>[] | undefined>;
   /** Name of the backup set in marks and names. Default: the resource's name. */
   set?: pulumi.Input<string | undefined>;
   /** Name in clouds.yaml. Default: the stack's configuration, then OS_*. */
@@ -208,7 +212,7 @@ export interface ResticBackupInputs {
   trigger?: pulumi.Input<string | undefined>;
   /** When that snapshot was taken, ISO 8601 in UTC; the restic snapshot's time. */
   takenAt?: pulumi.Input<string | undefined>;
-  /** The volume to read: ensured before the backup, released after it in every case. */
+  /** The volume to read: ensured before the backup, released after it. */
   temporaryVolume: pulumi.Input<{
     owner: pulumi.Input<string>;
     volumeId?: pulumi.Input<string | undefined>;
@@ -347,7 +351,7 @@ export interface VolumeRestoreInputs {
   volumeType?: pulumi.Input<string | undefined>;
   /** Availability zone. */
   availabilityZone?: pulumi.Input<string | undefined>;
-  /** File system made on the volume for a restore of files from restic. Default ext4. */
+  /** File system made on the volume for a restore of files from restic. Default: that of the backup, and ext4 where it was neither. */
   fileSystem?: pulumi.Input<"ext4" | "xfs" | undefined>;
   /** Read everything back and compare it with the repository. Default true. */
   verify?: pulumi.Input<boolean | undefined>;

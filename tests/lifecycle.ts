@@ -49,9 +49,9 @@ export class Lifecycle {
     return state;
   }
 
-  /** Takes over what an earlier run holds, as a host does from its stored state. */
-  keep(type: string, id: string, state: Held): void {
-    this.held.set(`${type} ${state.owner}`, { type, id, state });
+  /** Takes over what an earlier run holds, as a host does from its stored state; `owner` is its name from now on. */
+  keep(type: string, id: string, state: Held, owner: string = state.owner): void {
+    this.held.set(`${type} ${owner}`, { type, id, state });
   }
 
   /** Deletes everything that is held, the newest first. */

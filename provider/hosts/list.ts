@@ -1,5 +1,5 @@
 import { inventoryOf } from "../operations/inventory";
-import { resticPoints } from "../operations/restic-set";
+import { partialTag, resticPoints, unprovenTag } from "../operations/restic-set";
 import type { RepositoryAccess } from "../restic";
 import { World } from "./world";
 
@@ -59,14 +59,17 @@ async function repositoryPoints(
   url: string,
   owner: string | undefined,
 ): Promise<ListedPoint[]> {
-  const found = await resticPoints(world.repository(accessFromEnvironment(url)), owner);
+  const found = await resticPoints(
+    world.repository(accessFromEnvironment(url)),
+    owner === undefined ? undefined : [owner],
+  );
   return found.map(point => ({
     where: "restic",
     owner: point.owner,
     id: point.id.slice(0, 8),
     slot: point.slot ?? "",
     takenAt: point.takenAt,
-    status: point.good ? "good" : "partial",
+    status: point.good ? "good" : point.tags.includes(unprovenTag) ? unprovenTag : partialTag,
   }));
 }
 

@@ -1,8 +1,10 @@
 import type { MovedBackup, Mover } from "../movers/mover";
 import type { Session } from "../openstack";
-import type { Repository, RepositoryAccess } from "../restic";
-import { type Mark, runKey, toTags } from "./marks";
-import { partialTag, pointOf, type ResticPoint, resticPoints } from "./restic-set";
+import { isKind, type Repository, type RepositoryAccess } from "../restic";
+import { instant, type Mark, runKey, toTags } from "./marks";
+import { leavesSnapshot, markUnproven, noteBegun, tagPoints } from "./proof";
+import { forgetPoints, knownPoints, noteMade, unlockOnce } from "./restic-inventory";
+import { asPoint, partialTag, pointOf, type ResticPoint } from "./restic-set";
 import { points, removePoint, type SnapshotSet } from "./snapshot-set";
 import { ensureTemporaryVolume, releaseTemporaryVolume, type TemporaryVolumeSpec } from "./temporary-volume";
 import { UndoList } from "./undo-list";
@@ -15,6 +17,8 @@ export interface BackUpVolume {
   access: RepositoryAccess;
   /** The mark of the point to make; its owner is the backup's. */
   mark: Mark;
+  /** Whose points make up the set: the mark's owner and those it had before. */
+  owners: readonly string[];
   temporaryVolume: TemporaryVolumeSpec;
   /** The volume that the stack already made for this snapshot, when it is known. */
   temporaryVolumeId?: string | undefined;
@@ -36,85 +40,113 @@ export interface BackUpVolume {
 
 /** What a run made, or found made already. */
 export interface BackedUp {
-  point: ResticPoint;
   /** Absent when the point of this run existed already. */
   moved?: MovedBackup;
   points: ResticPoint[];
 }
 
 /**
- * Gets one snapshot's data into the repository: ensures the temporary volume, moves the bytes, proves the point.
- * The temporary volume is released in every case. A failure undoes what the run made; with `onFailure: "cleanup"`
- * the Cinder snapshot too, unless that would leave its set without a good point.
+ * Gets one snapshot's data into the repository: ensures the temporary volume, moves the bytes, proves the point. The
+ * temporary volume is released in every case but one: while a point is neither proven nor marked, the volume is what
+ * says so. A failure undoes what the run made; with `onFailure: "cleanup"` the Cinder snapshot too, unless that would
+ * leave its set without a good point.
  */
 export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
   const undo = new UndoList();
-  const { source } = run;
+  const { source, repository } = run;
   let isInRepository = !run.isNew;
+  let isMarked = true;
   if (source && run.onFailure === "cleanup")
     undo.add(`snapshot ${run.temporaryVolume.snapshotId}`, async () =>
       isInRepository ? false : takeBackSnapshot(source, run),
     );
-  undo.add("the temporary volume", () => cleanUpAndRelease(run));
+  undo.add("the temporary volume", () => (isMarked ? cleanUpAndRelease(run) : keepVolume(run)));
   try {
-    await run.repository.ensureInitialised({ signal: run.signal });
-    await run.repository.unlockStale();
-    const before = await resticPoints(run.repository, run.mark.owner, run.signal);
+    const before = await markUnproven(await firstLook(run), {
+      ...run,
+      temporaryOwner: run.temporaryVolume.owner,
+    });
     const done = pointOf(before, run.mark);
     if (done) {
       run.log(`restic snapshot ${done.id.slice(0, 8)} of this slot exists already`);
       isInRepository = true;
       await cleanUpAndRelease(run);
-      return { point: done, points: before };
+      return { points: before };
     }
     const { volume } = await ensureTemporaryVolume(run.session, run.temporaryVolume, run);
     run.log(`Backup: snapshot ${run.temporaryVolume.snapshotId} by temporary volume ${volume.id}`);
-    const moved = await run.mover.synchronize({
-      session: run.session,
-      volumeId: volume.id,
-      owner: run.mark.owner,
-      repository: run.access,
-      content: run.content,
-      paths: run.paths,
-      exclude: run.exclude,
-      host: run.host,
-      tags: toTags(run.mark),
-      time: run.takenAt,
-      timeoutSeconds: run.timeoutSeconds,
-      log: run.log,
-      signal: run.signal,
-    });
+    await noteBegun(run.session, volume, { takenAt: instant(run.takenAt), now: run.now }, run.signal);
+    const moved = await run.mover
+      .synchronize({
+        session: run.session,
+        volumeId: volume.id,
+        owner: run.mark.owner,
+        repository: run.access,
+        content: run.content,
+        paths: run.paths,
+        exclude: run.exclude,
+        host: run.host,
+        tags: toTags(run.mark),
+        time: run.takenAt,
+        timeoutSeconds: run.timeoutSeconds,
+        log: run.log,
+        signal: run.signal,
+      })
+      .catch((error: unknown) => {
+        isMarked = !leavesSnapshot(error);
+        throw error;
+      });
     isInRepository = true;
-    if (moved.partial) await run.repository.addTags([moved.snapshotId], [partialTag]);
+    const made = asPoint({ id: moved.snapshotId, tags: moved.tags, time: run.takenAt });
+    if (!made) throw new Error(`backing up set ${run.mark.set}: snapshot ${moved.snapshotId} has no mark`);
+    await noteMade(repository, made);
+    if (moved.partial) {
+      isMarked = false;
+      const marked = await tagPoints(repository, [moved.snapshotId], partialTag, run.owners, run.signal);
+      isMarked = true;
+      moved.snapshotId = marked.find(({ id }) => !before.some(old => old.id === id))?.id ?? moved.snapshotId;
+    }
     await release(run);
-    return await proven(run, before, moved);
+    const superseded = before.filter(old => !old.good && runKey(old) === runKey(run.mark));
+    await forgetSuperseded(run, superseded);
+    return { moved, points: await knownPoints(repository, run.owners, run.signal) };
   } catch (error) {
     throw await undo.undo(error);
   }
 }
 
-/** The point as the repository lists it; an unfinished one of the same run that it takes the place of is forgotten. */
-async function proven(run: BackUpVolume, before: ResticPoint[], moved: MovedBackup): Promise<BackedUp> {
-  const known = new Set(before.map(point => point.id));
-  const after = await resticPoints(run.repository, run.mark.owner, run.signal);
-  const point = after.find(candidate => !known.has(candidate.id));
-  if (!point)
-    throw new Error(
-      `backing up set ${run.mark.set}: restic reported snapshot ${moved.snapshotId}, the repository does not list it`,
-    );
-  const superseded = before.filter(old => !old.good && runKey(old) === runKey(run.mark));
-  if (superseded.length > 0) await run.repository.forget(superseded.map(old => old.id));
-  return {
-    point,
-    moved,
-    points: after.filter(candidate => !superseded.some(old => old.id === candidate.id)),
-  };
+/** The points of the set as this process knows them, of a repository that is there and that no dead run has locked. */
+async function firstLook(run: BackUpVolume): Promise<ResticPoint[]> {
+  try {
+    const [points] = await Promise.all([
+      knownPoints(run.repository, run.owners, run.signal),
+      unlockOnce(run.repository, run.signal),
+    ]);
+    return points;
+  } catch (error) {
+    if (!isKind(error, "no-repository")) throw error;
+    await run.repository.ensureInitialised({ signal: run.signal });
+    return knownPoints(run.repository, run.owners, run.signal);
+  }
+}
+
+/** An unfinished point of the same run has nothing that the new one lacks. Where nothing can be forgotten it stays. */
+async function forgetSuperseded(run: BackUpVolume, superseded: ResticPoint[]): Promise<void> {
+  await forgetPoints(run.repository, superseded, run.signal).catch((error: Error) =>
+    run.log(`an unfinished point of this slot stays: ${error.message}`),
+  );
 }
 
 /** What a killed run has left open would keep the volume busy. */
 async function cleanUpAndRelease(run: BackUpVolume): Promise<void> {
   await run.mover.cleanup({ owner: run.mark.owner, log: run.log });
   await release(run);
+}
+
+async function keepVolume(run: BackUpVolume): Promise<false> {
+  await run.mover.cleanup({ owner: run.mark.owner, log: run.log });
+  run.log("keeping the temporary volume: it says to the next run that the restic snapshot is not proven");
+  return false;
 }
 
 async function release(run: BackUpVolume): Promise<void> {

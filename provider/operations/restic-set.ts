@@ -1,9 +1,12 @@
 import type { Repository, ResticSnapshot } from "../restic";
-import { fromTags, managedBy, runKey, tag } from "./marks";
-import { applyRetention, type Decision, type Point, type Retention } from "./retention";
+import { fromTags, managedBy, runKey } from "./marks";
+import type { Point } from "./retention";
 
 /** The tag of a point for which restic could not read every file. It is kept and never counts as good. */
 export const partialTag = "partial";
+
+/** The tag of a point whose run was killed before it knew whether restic had read every file; like a partial one. */
+export const unprovenTag = "unproven";
 
 /** A recovery point that is a restic snapshot. */
 export interface ResticPoint extends Point {
@@ -12,32 +15,44 @@ export interface ResticPoint extends Point {
   slot: string | undefined;
   trigger: string | undefined;
   takenAt: string;
+  /** The snapshot that this one was written for, to carry more tags, where an append-only store has kept it. */
+  original?: string;
 }
 
-/** The points of `owner` in a repository, or of everyone, newest first. */
+/** The points of these owners in a repository, or of everyone, newest first. */
 export async function resticPoints(
   repository: Repository,
-  owner?: string,
+  owners?: readonly string[],
   signal?: AbortSignal,
 ): Promise<ResticPoint[]> {
-  const found = await repository.snapshots({
-    tags: [`managed-by=${managedBy}`, ...(owner === undefined ? [] : [tag("owner", owner)])],
-    ...(signal && { signal }),
-  });
+  const found = await repository.snapshots({ tags: [`managed-by=${managedBy}`], signal });
+  return pointsAmong(found).filter(point => owners?.includes(point.owner) ?? true);
+}
+
+/** The points among the snapshots of a repository, newest first. */
+export function pointsAmong(found: readonly ResticSnapshot[]): ResticPoint[] {
+  const present = new Set(found.map(snapshot => snapshot.id));
+  const replaced = new Set(found.map(snapshot => snapshot.original));
   return found
-    .map(asPoint)
-    .filter(point => point !== undefined)
+    .filter(snapshot => !replaced.has(snapshot.id))
+    .flatMap(snapshot => {
+      const point = asPoint(snapshot);
+      if (!point) return [];
+      const { original } = snapshot;
+      return original !== undefined && present.has(original) ? { ...point, original } : point;
+    })
     .sort((a, b) => b.time.getTime() - a.time.getTime());
 }
 
-function asPoint(snapshot: ResticSnapshot): ResticPoint | undefined {
+/** The point that a snapshot is, or undefined where it is none of ours. */
+export function asPoint(snapshot: Pick<ResticSnapshot, "id" | "tags" | "time">): ResticPoint | undefined {
   const mark = fromTags(snapshot.tags);
   if (mark?.role !== "recovery-point") return undefined;
   return {
     id: snapshot.id,
     owner: mark.owner,
     time: mark.time ? new Date(mark.time) : snapshot.time,
-    good: !snapshot.tags.includes(partialTag),
+    good: !snapshot.tags.includes(partialTag) && !snapshot.tags.includes(unprovenTag),
     tags: snapshot.tags,
     slot: mark.slot,
     trigger: mark.trigger,
@@ -51,22 +66,4 @@ export function pointOf(
   run: { slot?: string | undefined; trigger?: string | undefined },
 ): ResticPoint | undefined {
   return points.find(point => point.good && runKey(point) === runKey(run));
-}
-
-/** Forgets what the policy no longer keeps; the repository proves by a listing that exactly that is gone. */
-export async function forgetByRetention(
-  repository: Repository,
-  points: readonly ResticPoint[],
-  retention: Retention,
-  options: { asOf: Date; timeZone: string; log: (line: string) => void; signal?: AbortSignal | undefined },
-): Promise<{ kept: Decision<ResticPoint>[]; removed: Decision<ResticPoint>[] }> {
-  const decided = applyRetention([...points], retention, options);
-  if (decided.remove.length > 0)
-    await repository.forget(
-      decided.remove.map(decision => decision.point.id),
-      options.signal ? { signal: options.signal } : {},
-    );
-  for (const { point, reasons } of decided.remove)
-    options.log(`forgot ${point.id.slice(0, 8)} of ${point.slot ?? point.takenAt}: ${reasons.join(", ")}`);
-  return { kept: decided.keep, removed: decided.remove };
 }

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { backUpVolume } from "../operations/back-up-volume";
 import { instant, type Mark, runKey } from "../operations/marks";
-import { glance } from "../operations/restic-inventory";
-import { forgetByRetention, type ResticPoint, resticPoints } from "../operations/restic-set";
+import { forgetByRetention, forgetPoints, knownPoints } from "../operations/restic-inventory";
+import { partialTag, type ResticPoint, resticPoints } from "../operations/restic-set";
 import { applyRetention, type Decision, type Retention } from "../operations/retention";
 import { setNameOf } from "./cinder-snapshot";
 import { deletionPolicy, owner, place, retention, set, timingRules } from "./inputs";
@@ -11,6 +11,13 @@ import { type Context, PartialFailure, resourceType, type State } from "./resour
 
 const inputs = z.object({
   owner,
+  formerOwners: z
+    .array(z.string().min(1))
+    .describe(
+      "Owner marks that this set had before: restic snapshots with one of them are its points too. " +
+        "A rename is remembered by itself; give it where the state was lost.",
+    )
+    .optional(),
   set: set.optional(),
   ...place,
   snapshotId: z.string().describe("The Cinder snapshot to back up. Empty: there is nothing to back up yet."),
@@ -35,7 +42,7 @@ const inputs = z.object({
       sizeGib: z.number().int().positive().describe("Size in GiB. Default: the snapshot's.").optional(),
       timeoutSeconds: z.number().positive().default(300).describe("Wait for the volume, in seconds."),
     })
-    .describe("The volume to read: ensured before the backup, released after it in every case."),
+    .describe("The volume to read: ensured before the backup, released after it."),
   source: z
     .strictObject({
       owner: z.string().min(1).describe("Owner mark of the CinderSnapshot."),
@@ -133,6 +140,15 @@ export const resticBackup = resourceType({
       : []),
   ],
 
+  // What a snapshot's tags say can be changed only by writing it anew, and on an append-only store not at all.
+  settle(given, olds) {
+    const before = [...(olds?.formerOwners ?? []), ...(olds?.owner === undefined ? [] : [olds.owner])];
+    const formerOwners = [...new Set([...(given.formerOwners ?? []), ...before])].filter(
+      former => former !== given.owner,
+    );
+    return formerOwners.length > 0 ? { ...given, formerOwners } : given;
+  },
+
   // The repository itself is asked by ResticRepository; here it is enough that restic can run at all.
   preflightKeys: ["repository"],
   async preflight(given, context) {
@@ -151,7 +167,7 @@ export const resticBackup = resourceType({
       : [];
     const asOf = asOfOf(given, new Date(given.takenAt ?? Date.now()));
     if (!given.retention || state === undefined) return lines;
-    const present = await glance(context.repository(accessOf(given.repository)), given.owner);
+    const present = await known(given, context);
     const coming = due ? [comingPoint(given, asOf)] : [];
     const decided = applyRetention([...present, ...coming], given.retention as Retention, {
       asOf,
@@ -167,7 +183,7 @@ export const resticBackup = resourceType({
 
   async drift(state, given, context) {
     if (!state.resticSnapshotId) return [];
-    const seen = await glance(context.repository(accessOf(given.repository)), given.owner);
+    const seen = await known(given, context);
     return seen.some(point => point.id === state.resticSnapshotId)
       ? []
       : [`restic snapshot ${state.resticSnapshotId.slice(0, 8)} has vanished from the repository`];
@@ -181,7 +197,7 @@ export const resticBackup = resourceType({
     if (state.points.length === 0) return { id, outputs: outputsOf(state, []) };
     const present = await resticPoints(
       context.repository(accessOf(state.repository)),
-      state.owner,
+      ownersOf(state),
       context.signal,
     );
     if (present.length === 0) return undefined;
@@ -199,8 +215,8 @@ export const resticBackup = resourceType({
       return;
     }
     const repository = context.repository(accessOf(state.repository));
-    const present = await resticPoints(repository, state.owner, context.signal);
-    if (present.length > 0) await repository.forget(present.map(point => point.id));
+    const present = await resticPoints(repository, ownersOf(state), context.signal);
+    await forgetPoints(repository, present, context.signal);
   },
 });
 
@@ -224,6 +240,7 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
     repository,
     access: accessOf(given.repository),
     mark: markOf(given, state, takenAt),
+    owners: ownersOf(given),
     temporaryVolume: {
       ...given.temporaryVolume,
       set: setNameOf(given),
@@ -265,7 +282,7 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
   if (moved?.partial)
     throw new PartialFailure(
       `PartiallyFailed: restic could not read ${moved.unreadable.map(({ path, reason }) => `${path} (${reason})`).join(", ")}; ` +
-        `snapshot ${moved.snapshotId.slice(0, 8)} is kept, marked '${"partial"}', and nothing was forgotten`,
+        `snapshot ${moved.snapshotId.slice(0, 8)} is kept, marked '${partialTag}', and nothing was forgotten`,
       { id: given.owner, outputs: outputsOf(run, backedUp.points.map(unjudged)) },
     );
   if (moved)
@@ -293,6 +310,15 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
       { cause: error },
     );
   }
+}
+
+/** Whose points make up the set. */
+function ownersOf(given: Inputs): string[] {
+  return [given.owner, ...(given.formerOwners ?? [])];
+}
+
+function known(given: Inputs, context: Context): Promise<ResticPoint[]> {
+  return knownPoints(context.repository(accessOf(given.repository)), ownersOf(given), context.signal);
 }
 
 /** Whether the state already holds the point of this run. */

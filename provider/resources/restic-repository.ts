@@ -35,6 +35,11 @@ const inputs = z.object({
   pruneSchedule: maintenance("unreferenced data is removed"),
   copyTo: repositoryAccess.describe("A second repository that every snapshot is copied to.").optional(),
   copySchedule: maintenance("the copy is brought up to date"),
+  timeoutSeconds: z
+    .number()
+    .positive()
+    .default(86_400)
+    .describe("Deadline of each check, prune and copy, in seconds. Default a day."),
   checkSlot: computedSlot,
   pruneSlot: computedSlot,
   copySlot: computedSlot,
@@ -97,7 +102,7 @@ export const resticRepository = resourceType({
   preflightKeys: ["url", "password", "passwordFile", "passwordCommand", "environment", "caCertFile"],
   async preflight(given, context) {
     try {
-      const exists = await context.repository(accessOf(accessPart(given))).exists();
+      const exists = await context.repository(accessOf(accessPart(given))).exists({ signal: context.signal });
       if (exists || given.initialise) return [];
       return [{ property: "url", reason: "there is no repository, and initialise is false" }];
     } catch (error) {
@@ -122,7 +127,7 @@ export const resticRepository = resourceType({
   },
 
   async read(id, state, context) {
-    const exists = await context.repository(accessOf(accessPart(state))).exists();
+    const exists = await context.repository(accessOf(accessPart(state))).exists({ signal: context.signal });
     return exists ? { id, outputs: state } : undefined;
   },
 
@@ -155,9 +160,9 @@ async function converge(
     fresh[lastOf[kind]] = slot;
     if (made) continue;
     context.log(`${kind}, due since ${slot}`);
-    if (kind === "check")
-      await repository.check(given.readDataSubset ? { readDataSubset: given.readDataSubset } : {});
-    if (kind === "prune") await repository.prune(signal);
+    const limits = { ...signal, timeoutSeconds: given.timeoutSeconds };
+    if (kind === "check") await repository.check({ ...limits, readDataSubset: given.readDataSubset });
+    if (kind === "prune") await repository.prune(limits);
     if (kind === "copy" && given.copyTo) await copy(given, given.copyTo, context);
   }
   return fresh;
@@ -180,7 +185,7 @@ async function copy(given: Inputs, to: z.output<typeof repositoryAccess>, contex
   const signal = context.signal ? { signal: context.signal } : {};
   await second.ensureInitialised({ ...signal, chunkerFrom: from });
   const ids = (await context.repository(from).snapshots(signal)).map(snapshot => snapshot.id);
-  if (ids.length > 0) await second.copyFrom(from, ids);
+  if (ids.length > 0) await second.copyFrom(from, ids, { ...signal, timeoutSeconds: given.timeoutSeconds });
 }
 
 function accessPart(given: Inputs): z.output<typeof repositoryAccess> {

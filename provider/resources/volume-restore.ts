@@ -2,10 +2,12 @@ import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { isNotFound, snapshots, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
-import { fromMetadata, fromTags, instant } from "../operations/marks";
+import { fromMetadata, instant } from "../operations/marks";
 import { removeUntilGone } from "../operations/remove";
+import { pointsAmong } from "../operations/restic-set";
 import { restoreVolume } from "../operations/restore-volume";
 import { volumeKind } from "../operations/watch";
+import type { ResticSnapshot } from "../restic";
 import { deletionPolicy, owner, place } from "./inputs";
 import { accessOf, accessRules, repositoryAccess } from "./repository-access";
 import { type Context, type Refusal, resourceType } from "./resource";
@@ -55,9 +57,12 @@ const inputs = z.object({
   availabilityZone: z.string().describe("Availability zone.").meta({ replaceOnChanges: true }).optional(),
   fileSystem: z
     .enum(["ext4", "xfs"])
-    .default("ext4")
-    .describe("File system made on the volume for a restore of files from restic. Default ext4.")
-    .meta({ replaceOnChanges: true }),
+    .describe(
+      "File system made on the volume for a restore of files from restic. Default: that of the backup, and ext4 where it " +
+        "was neither.",
+    )
+    .meta({ replaceOnChanges: true })
+    .optional(),
   verify: z
     .boolean()
     .default(true)
@@ -102,6 +107,12 @@ export const volumeRestore = resourceType({
     if (given.repository) refusals.push(...accessRules(given.repository, "repository."));
     return refusals;
   },
+
+  // A volume that is there keeps its file system, and is not replaced because the program says less.
+  settle: (given, olds) =>
+    given.fileSystem === undefined && olds?.fileSystem !== undefined
+      ? { ...given, fileSystem: olds.fileSystem }
+      : given,
 
   preflightKeys: ["snapshotId", "resticSnapshotId", "repository", "sizeGib", "cloud", "region"],
   async preflight(given, context) {
@@ -210,13 +221,7 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
   const all = await context.repository(access).snapshots(context.signal ? { signal: context.signal } : {});
   const matching =
     wanted === "latest"
-      ? all
-          .filter(
-            snapshot =>
-              fromTags(snapshot.tags)?.owner === given.backupOwner && !snapshot.tags.includes("partial"),
-          )
-          .sort((a, b) => b.time.getTime() - a.time.getTime())
-          .slice(0, 1)
+      ? all.filter(snapshot => snapshot.id === newestGood(all, given.backupOwner))
       : all.filter(snapshot => snapshot.id.startsWith(wanted));
   const found = matching[0];
   if (!found || matching.length > 1)
@@ -236,7 +241,7 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
         resticSnapshotId: found.id,
         content,
         tags: found.tags,
-        fileSystem: given.fileSystem,
+        fileSystem: given.fileSystem ?? fileSystemOf(found.tags),
         verify: given.verify,
         timeoutSeconds: given.timeoutSeconds,
         log: context.log,
@@ -251,6 +256,15 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
     verified: given.verify,
     writtenBy: filled?.how ?? "an earlier run",
   };
+}
+
+/** The file system that the backup was of, where it is one that we make. */
+function fileSystemOf(tags: readonly string[]): "ext4" | "xfs" {
+  return tags.includes("filesystem=xfs") ? "xfs" : "ext4";
+}
+
+function newestGood(all: ResticSnapshot[], owner: string | undefined): string | undefined {
+  return pointsAmong(all).find(point => point.good && point.owner === owner)?.id;
 }
 
 function targetOf(given: Inputs, context: Context) {

@@ -53,10 +53,11 @@ export interface StreamJob extends JobCommon {
 
 export type BackupJob = DirectoryJob | StreamJob;
 
-/** A snapshot that was made, and proved to be in the repository with the job's tags. */
+/** A snapshot that was made, and proved to be in the repository. */
 export interface BackupResult {
   /** full */
   snapshotId: string;
+  tags: string[];
   /** restic could not read some files, or a path did not exist */
   partial: boolean;
   /** the first 20 */
@@ -72,8 +73,6 @@ export interface BackupResult {
   /** new data as stored; from restic 0.17 */
   bytesStored?: number;
   durationSeconds: number;
-  /** the snapshot that this one was compared with */
-  parentId?: string;
 }
 
 /** Throws unless a tag can be given to restic and found again: it splits at commas and trims. */

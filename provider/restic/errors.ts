@@ -26,6 +26,8 @@ export interface ResticErrorDetails {
   locks?: readonly LockOwner[] | undefined;
   /** full ids of the snapshots that could not be forgotten and are still there */
   remaining?: readonly string[] | undefined;
+  /** the snapshot that restic has named, of a backup that could not be proven; may be short */
+  made?: string | undefined;
   /** `check` has read the repository and found it damaged */
   damaged?: boolean | undefined;
 }
@@ -37,6 +39,7 @@ export class ResticError extends Error {
   readonly exitCode: number | undefined;
   readonly locks: readonly LockOwner[];
   readonly remaining: readonly string[];
+  readonly made: string | undefined;
   readonly damaged: boolean;
 
   constructor(kind: ResticErrorKind, message: string, details: ResticErrorDetails = {}) {
@@ -46,6 +49,7 @@ export class ResticError extends Error {
     this.exitCode = details.exitCode;
     this.locks = details.locks ?? [];
     this.remaining = details.remaining ?? [];
+    this.made = details.made;
     this.damaged = details.damaged ?? false;
   }
 }

@@ -15,9 +15,10 @@ import {
 } from "./backup";
 import { isNoRepository, ResticError } from "./errors";
 import { withInitLock } from "./init-lock";
+import { isWhole, localFiles } from "./local-files";
 import { numberOf } from "./messages";
 import { queueOf, type RepositoryQueue } from "./queue";
-import { type Log, Restic, readSeconds, writeSeconds } from "./restic";
+import { type Log, Restic, readSeconds, wholeSeconds, writeSeconds } from "./restic";
 import { type DumpOptions, dump, type RestoreOptions, restore } from "./restore";
 import type { Finished } from "./run";
 import type { ResticVersion } from "./version";
@@ -209,23 +210,25 @@ export class Repository {
       const source = "stdin" in job ? undefined : await inspectSource(job);
       const report = new BackupReport(source?.directory, job.onProgress);
       for (const path of source?.missing ?? []) report.add({ path, reason: "does not exist" });
-      const snapshot = await this.queued("backup", doing, job.signal, async () => {
+      const id = await this.queued("backup", doing, job.signal, async () => {
         try {
           await this.runBackup(job, doing, report, source, feed);
         } catch (error) {
           // once it has named a snapshot only unlocking can fail, and the work is done
           if (report.snapshotId === undefined) throw error;
           const made = await this.prove(job, doing, report).catch(() => {
-            throw error;
+            throw notProven(error, report);
           });
-          this.restic.log(`snapshot ${made.id} was made, but afterwards: ${(error as Error).message}`);
+          this.restic.log(`snapshot ${made} was made, but afterwards: ${(error as Error).message}`);
           return made;
         }
-        return this.prove(job, doing, report);
+        return this.prove(job, doing, report).catch(error => {
+          throw notProven(error, report);
+        });
       });
       const flaw = flawOf(doing, report, feed);
-      if (flaw) throw await this.withdraw(snapshot.id, flaw);
-      return resultOf(snapshot, report);
+      if (flaw) throw await this.withdraw(id, flaw);
+      return resultOf(id, job.tags, report);
     } finally {
       feed?.close();
     }
@@ -262,11 +265,23 @@ export class Repository {
     }
   }
 
-  /** Finds the new snapshot in the repository; below 0.15 restic names it by 8 characters. */
-  private async prove(job: BackupJob, doing: string, report: BackupReport): Promise<ResticSnapshot> {
+  /**
+   * Finds the new snapshot in the repository and returns its full id; below 0.15 restic names it by 8 characters. On this
+   * machine by its file, whole as restic wrote it; elsewhere restic is asked.
+   */
+  private async prove(job: BackupJob, doing: string, report: BackupReport): Promise<string> {
     const id = report.snapshotId;
     if (id === undefined)
       throw new ResticError("failed", `${doing}: restic ended well but named no snapshot`);
+    const files = await localFiles(this.access, "snapshots");
+    if (files) {
+      const [name, ...others] = files.filter(file => file.startsWith(id));
+      if (name === undefined || others.length > 0)
+        throw new ResticError("failed", `${doing}: snapshot ${id} is not in the repository`);
+      const whole = await isWhole(this.access, "snapshots", name).catch(() => undefined);
+      if (whole === false) throw new ResticError("failed", `${doing}: snapshot ${name} is damaged`);
+      if (whole) return name;
+    }
     const [snapshot, ...more] = (
       await this.list(["snapshots", "--json", "--no-lock", "--", id], undefined)
     ).filter(found => found.id.startsWith(id));
@@ -278,7 +293,7 @@ export class Repository {
         "failed",
         `${doing}: snapshot ${snapshot.id} lacks the tags ${lacking.join(", ")}`,
       );
-    return snapshot;
+    return snapshot.id;
   }
 
   private async withdraw(id: string, flaw: ResticError): Promise<ResticError> {
@@ -316,11 +331,10 @@ export class Repository {
         if (!(error instanceof ResticError)) throw error;
         failure = error;
       }
-      const remaining = await this.snapshots({ ids }).catch(error => {
+      const left = await this.present(ids).catch(error => {
         throw failure ?? error;
       });
-      if (remaining.length === 0) return;
-      const left = remaining.map(snapshot => snapshot.id);
+      if (left.length === 0) return;
       throw new ResticError(
         failure?.kind ?? "failed",
         `${failure?.message ?? `${doing}: restic ended well`}; still there: ${left.join(", ")}`,
@@ -329,7 +343,17 @@ export class Repository {
     });
   }
 
-  /** Adds tags to snapshots. restic writes them anew, so their ids change. */
+  /** The full ids of those of these snapshots that the repository has. */
+  private async present(ids: string[]): Promise<string[]> {
+    const names =
+      (await localFiles(this.access, "snapshots")) ?? (await this.snapshots()).map(snapshot => snapshot.id);
+    return names.filter(name => ids.some(id => name.startsWith(id)));
+  }
+
+  /**
+   * Adds tags to snapshots. restic writes them anew, with new ids, and names the old one as `original`. Where a store is
+   * append-only that fails, and still both are there: the new one, and the old one that it stands for.
+   */
   async addTags(ids: string[], tags: string[], options: Stoppable = {}): Promise<void> {
     for (const id of ids) checkId(id);
     for (const tag of tags) checkTag(tag);
@@ -339,7 +363,8 @@ export class Repository {
         doing,
         arguments: ["tag", ...tags.flatMap(tag => ["--add", tag]), "--", ...ids],
         onLine: () => {},
-        ...options,
+        signal: options.signal,
+        timeoutSeconds: options.timeoutSeconds ?? writeSeconds,
       }),
     );
   }
@@ -348,7 +373,13 @@ export class Repository {
   async prune(options: Stoppable = {}): Promise<void> {
     const doing = `pruning ${this.url}`;
     await this.queued("exclusive", doing, options.signal, () =>
-      this.restic.call({ doing, arguments: ["prune"], onLine: () => {}, ...options }),
+      this.restic.call({
+        doing,
+        arguments: ["prune"],
+        onLine: () => {},
+        signal: options.signal,
+        timeoutSeconds: options.timeoutSeconds ?? wholeSeconds,
+      }),
     );
   }
 
@@ -357,7 +388,7 @@ export class Repository {
    * that finds damaged packs. Throws an error for which `isDamaged` holds when something is wrong.
    */
   async check(options: Stoppable & { readDataSubset?: string | undefined } = {}): Promise<void> {
-    const { readDataSubset, ...stop } = options;
+    const { readDataSubset } = options;
     if (readDataSubset !== undefined && !/^(\d+(\.\d+)?%|\d+\/\d+|\d+[KMGT])$/.test(readDataSubset))
       throw new ResticError(
         "failed",
@@ -373,7 +404,8 @@ export class Repository {
             ...(readDataSubset === undefined ? [] : [`--read-data-subset=${readDataSubset}`]),
           ],
           onLine: () => {},
-          ...stop,
+          signal: options.signal,
+          timeoutSeconds: options.timeoutSeconds ?? wholeSeconds,
         }),
       );
     } catch (error) {
@@ -419,10 +451,12 @@ export class Repository {
         environment: secondaryEnvironment(this.access, source),
         source,
         onLine: () => {},
-        ...options,
+        signal: options.signal,
+        timeoutSeconds: options.timeoutSeconds ?? wholeSeconds,
       });
-      const wanted = await new Repository(sourceAccess, this.restic.options).snapshots({ ids });
-      const present = await this.snapshots();
+      const { signal } = options;
+      const wanted = await new Repository(sourceAccess, this.restic.options).snapshots({ ids, signal });
+      const present = await this.snapshots({ signal });
       const arrived = wanted.flatMap(({ id: sourceId, original, tree }) => {
         const origin = original ?? sourceId;
         const copy = present.find(found => found.tree === tree && (found.original ?? found.id) === origin);
@@ -441,7 +475,8 @@ export class Repository {
     const finished = await this.restic.once({
       doing,
       arguments: ["stats", "--json", "--mode=raw-data", "--no-lock"],
-      ...options,
+      signal: options.signal,
+      timeoutSeconds: options.timeoutSeconds ?? wholeSeconds,
     });
     const answer = parseJson(finished.stdout, doing) as Record<string, unknown>;
     return {
@@ -484,6 +519,13 @@ function checkId(id: string): void {
     );
 }
 
+/** The failure, with the snapshot that may be there all the same. */
+function notProven(error: unknown, report: BackupReport): unknown {
+  return error instanceof ResticError
+    ? new ResticError(error.kind, error.message, { ...error, made: report.snapshotId })
+    : error;
+}
+
 /** Why a snapshot that was made must not stay. */
 function flawOf(doing: string, report: BackupReport, feed: StreamFeed | undefined): ResticError | undefined {
   if (feed?.failure) return feed.failure;
@@ -500,9 +542,10 @@ function flawOf(doing: string, report: BackupReport, feed: StreamFeed | undefine
   );
 }
 
-function resultOf(snapshot: ResticSnapshot, report: BackupReport): BackupResult {
+function resultOf(snapshotId: string, tags: string[], report: BackupReport): BackupResult {
   const result: BackupResult = {
-    snapshotId: snapshot.id,
+    snapshotId,
+    tags,
     partial: report.exitCode === 3 || report.unreadableCount > 0,
     unreadable: report.unreadable,
     unreadableCount: report.unreadableCount,
@@ -516,7 +559,6 @@ function resultOf(snapshot: ResticSnapshot, report: BackupReport): BackupResult 
   };
   const stored = numberOf(report.summary?.data_added_packed);
   if (stored !== undefined) result.bytesStored = stored;
-  if (snapshot.parent !== undefined) result.parentId = snapshot.parent;
   return result;
 }
 

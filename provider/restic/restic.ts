@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { childEnvironment, type ResolvedAccess, redactorOf } from "./access";
 import { classify, distill, isKind, ResticError, type ResticErrorDetails } from "./errors";
+import { localFiles } from "./local-files";
 import {
   describeOwner,
   isCertainlyStale,
@@ -160,6 +161,7 @@ export class Restic {
 
   /** The locks of the repository with their owners; those that vanish meanwhile are left out. */
   async locks(signal?: AbortSignal): Promise<LockOwner[]> {
+    if ((await localFiles(this.access, "locks"))?.length === 0) return [];
     const doing = `reading the locks of ${this.access.shownUrl}`;
     const listed = await this.once({
       doing,
@@ -243,6 +245,9 @@ function takesLock(call: Call): boolean {
 /** Deadlines of the short commands; restic 0.17 and newer would retry an unreachable server for 15 minutes. */
 export const readSeconds = 300;
 export const writeSeconds = 900;
+
+/** Deadline of what reads or writes a whole repository, where the caller gives none. */
+export const wholeSeconds = 86_400;
 
 /** Whoever cancels does not want to wait for an unreachable server. */
 const cleanUpSeconds = 30;

@@ -7,8 +7,11 @@ import { typeToken } from "../binding";
 const setTypes = ["CinderSnapshot", "ResticBackup"] as const;
 export type SetType = (typeof setTypes)[number];
 
+/** What a policy reads of a resource, whether it is given one or the whole stack. */
+export type Examinable = Pick<ResourceValidationArgs, "type" | "name" | "props" | "notApplicable">;
+
 /** Which of them a resource is; undefined for all others. */
-export function setTypeOf(args: ResourceValidationArgs): SetType | undefined {
+export function setTypeOf(args: Pick<Examinable, "type">): SetType | undefined {
   return setTypes.find(type => args.type === typeToken(type));
 }
 
@@ -17,19 +20,14 @@ export function setTypeOf(args: ResourceValidationArgs): SetType | undefined {
  *
  * @throws what @pulumi/policy throws when an input is not known in a preview: it turns that into a notice
  */
-export function scheduleOf(args: ResourceValidationArgs): Schedule | undefined {
+export function scheduleOf(args: Examinable): Schedule | undefined {
   const { schedule, timeZone, owner } = args.props;
   if (typeof schedule !== "string") return undefined;
   return readSchedule(args, schedule, timeZone, owner);
 }
 
 /** Reads a schedule with the zone of a set, or says that the policy does not apply. */
-export function readSchedule(
-  args: ResourceValidationArgs,
-  text: string,
-  timeZone: unknown,
-  owner?: unknown,
-): Schedule {
+export function readSchedule(args: Examinable, text: string, timeZone: unknown, owner?: unknown): Schedule {
   try {
     return parseSchedule(text, {
       timeZone: typeof timeZone === "string" ? timeZone : "UTC",
@@ -41,7 +39,7 @@ export function readSchedule(
 }
 
 /** The retention in force as a plain object: a schedule's count stands for keepLast; undefined when there is none. */
-export function retentionOf(args: ResourceValidationArgs): Retention | undefined {
+export function retentionOf(args: Examinable): Retention | undefined {
   const given: Record<string, unknown> | undefined = args.props.retention;
   const count = scheduleOf(args)?.count;
   if (given === undefined || given === null) return count ? { keepLast: count } : undefined;

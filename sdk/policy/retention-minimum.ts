@@ -1,7 +1,14 @@
-import type { ResourceValidationArgs, ResourceValidationPolicy } from "@pulumi/policy";
+import type { StackValidationPolicy } from "@pulumi/policy";
 import { applyRetention, daysCovered, type Point, type Retention } from "../../provider/operations/retention";
 import { newestSlot, type Schedule, slots } from "../../provider/operations/schedule";
-import { readSchedule, retentionOf, rounded, scheduleOf, setTypeOf } from "./recovery-points";
+import {
+  type Examinable,
+  readSchedule,
+  retentionOf,
+  rounded,
+  scheduleOf,
+  setTypeOf,
+} from "./recovery-points";
 
 interface Config {
   minDays: number;
@@ -53,12 +60,13 @@ const minimumOf = (what: string, byDefault: number) =>
 
 /**
  * Weighs the effect of a policy, not its numbers: any mix of rules will do that reaches as far back and keeps a point
- * of each period asked for. A set that keeps everything passes.
+ * of each period asked for. A set that keeps everything passes. A volume is as well protected as the best of its sets:
+ * Cinder snapshots may be few and short-lived where a ResticBackup of them keeps what is required.
  */
-export const retentionMinimum: ResourceValidationPolicy = {
+export const retentionMinimum: StackValidationPolicy = {
   name: "retention-minimum",
   description:
-    "Checks whether the retention of recovery points reaches far enough back and keeps enough of them.",
+    "Checks whether the recovery points of each volume reach far enough back and are enough, in the best of its sets.",
   enforcementLevel: "mandatory",
   severity: "high",
   remediationSteps: "Raise the counts or windows of retention.",
@@ -79,33 +87,77 @@ export const retentionMinimum: ResourceValidationPolicy = {
         type: "string",
         default: "daily",
         description:
-          "The schedule of a ResticBackup, which follows that of its snapshots and does not know it.",
+          "The schedule of a ResticBackup whose CinderSnapshot is not in the stack; otherwise it follows that one's.",
       },
     },
   },
-  validateResource: (args, reportViolation) => {
-    const type = setTypeOf(args);
-    const retention = type && retentionOf(args);
-    if (!retention) return;
+  validateStack: (args, reportViolation) => {
     const config = args.getConfig<Config>();
-    const schedule =
-      type === "ResticBackup"
-        ? readSchedule(args, config.assumedSchedule, args.props.timeZone)
-        : scheduleOf(args);
-    if (!schedule?.takesPoints) return;
-    for (const shortfall of shortfalls(args, retention, schedule, config)) reportViolation(shortfall);
+    const sets = args.resources
+      .filter(resource => setTypeOf(resource))
+      .map(({ type, name, props, urn }) => ({ type, name, props, urn, notApplicable: args.notApplicable }));
+    for (const ofOneVolume of byVolume(sets).values()) {
+      const judged = ofOneVolume
+        .map(set => ({ set, found: shortfallsOf(set, sets, config) }))
+        .filter(({ found }) => found !== undefined) as { set: StackSet; found: string[] }[];
+      const [best] = judged.sort((a, b) => a.found.length - b.found.length);
+      const others = judged.length > 1 ? `, the best of the ${judged.length} sets of its volume,` : "";
+      for (const shortfall of best?.found ?? [])
+        reportViolation(`${best?.set.name}${others} ${shortfall}`, best?.set.urn);
+    }
   },
 };
+
+interface StackSet extends Examinable {
+  urn: string;
+}
+
+/** The sets of each volume. */
+function byVolume(sets: StackSet[]): Map<string, StackSet[]> {
+  const volumes = new Map<string, StackSet[]>();
+  for (const set of sets) {
+    const key = volumeOf(sourceOf(set, sets) ?? set);
+    volumes.set(key, [...(volumes.get(key) ?? []), set]);
+  }
+  return volumes;
+}
+
+/** The CinderSnapshot that a ResticBackup follows, where the stack has it. */
+function sourceOf(set: StackSet, sets: StackSet[]): StackSet | undefined {
+  if (setTypeOf(set) !== "ResticBackup") return undefined;
+  const owner: unknown = set.props.source?.owner;
+  return sets.find(other => setTypeOf(other) === "CinderSnapshot" && other.props.owner === owner);
+}
+
+/** The volume that a set protects. One that is yet to be made is not known in a preview: there the set stands for it. */
+function volumeOf(set: StackSet): string {
+  try {
+    const volumeId: unknown = set.props.volumeId ?? set.props.source?.volumeId;
+    if (typeof volumeId === "string") return `volume ${volumeId}`;
+  } catch {
+    // @pulumi/policy throws for what is not known
+  }
+  return set.urn;
+}
+
+/** What a set lacks; undefined for one that takes no points. */
+function shortfallsOf(set: StackSet, sets: StackSet[], config: Config): string[] | undefined {
+  const source = sourceOf(set, sets);
+  const schedule =
+    setTypeOf(set) === "CinderSnapshot"
+      ? scheduleOf(set)
+      : source
+        ? scheduleOf(source)
+        : readSchedule(set, config.assumedSchedule, set.props.timeZone);
+  const retention = retentionOf(set);
+  if (!schedule?.takesPoints) return undefined;
+  return retention ? shortfalls(retention, schedule, config) : [];
+}
 
 const known = new Map<string, string[]>();
 
 /** What the policy lacks, one line each. Many sets share a policy, so the answers are remembered. */
-function shortfalls(
-  args: ResourceValidationArgs,
-  retention: Retention,
-  schedule: Schedule,
-  config: Config,
-): string[] {
+function shortfalls(retention: Retention, schedule: Schedule, config: Config): string[] {
   const now = new Date();
   const { pattern, timeZone } = schedule;
   const key = JSON.stringify([retention, pattern, timeZone, config, now.toISOString().slice(0, 10)]);
@@ -115,7 +167,7 @@ function shortfalls(
     if (known.size > 1000) known.clear();
     known.set(key, found);
   }
-  return found.map(shortfall => `${args.name} ${shortfall}`);
+  return found;
 }
 
 function find(retention: Retention, schedule: Schedule, config: Config, now: Date): string[] {

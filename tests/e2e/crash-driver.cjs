@@ -35,8 +35,8 @@ async function up(type, news) {
 }
 
 async function main() {
-  const { volumeId, repository } = plan;
-  const retention = { keepLast: 1 };
+  const { volumeId, repository, paths, keepLast = 1 } = plan;
+  const retention = { keepLast };
   const source = { owner: "crash/test/point", volumeId };
   const point = await up("CinderSnapshot", { ...source, schedule: "0 * * * *", retention });
   const { snapshotId, slot, takenAt } = point;
@@ -50,6 +50,7 @@ async function main() {
       takenAt,
       temporaryVolume: { owner, volumeId: temporary.volumeId },
       repository,
+      ...(paths && { paths }),
       retention,
     });
   for (const old of state.toDelete) await dynamicProvider(old.type).delete(old.id, old.outs);

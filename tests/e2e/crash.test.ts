@@ -15,8 +15,8 @@ const execFileAsync = promisify(execFile);
 interface Moment {
   /** A request that has been sent: `lost` says that it never arrives, otherwise it is carried out. */
   request?: { method: string; path: RegExp; lost?: boolean };
-  /** A command of restic that is running; `both` kills restic at the same instant. */
-  restic?: { command: string; both?: boolean };
+  /** A command of restic that is running, or with `before` has not begun; `both` kills restic at the same instant. */
+  restic?: { command: string; both?: boolean; before?: boolean };
   /** In the second run, an hour later, in which everything is updated. */
   second?: boolean;
 }
@@ -78,6 +78,16 @@ class Case {
     private readonly hasBackup: boolean,
   ) {}
 
+  /** What the provider is to do; `more` is for the backup. */
+  async plan(more: { paths?: string[]; keepLast?: number } = {}): Promise<void> {
+    const plan = {
+      volumeId: this.volumeId,
+      ...(this.hasBackup && { repository: { url: path.join(this.directory, "repository"), password } }),
+      ...more,
+    };
+    await writeFile(path.join(this.directory, "plan.json"), JSON.stringify(plan));
+  }
+
   static async make(files: string, repository: string | undefined): Promise<Case> {
     const directory = await mkdtemp(path.join(tmpdir(), "osbackup-crash-"));
     const cloud = await startDevcloud();
@@ -85,13 +95,10 @@ class Case {
     await makeExt4Image(imageFile, { fromDirectory: files, sizeMib: 48 });
     const { id } = await cloud.addVolume({ name: "source", imageFile });
     if (repository) await cp(repository, path.join(directory, "repository"), { recursive: true });
-    const plan = {
-      volumeId: id,
-      ...(repository && { repository: { url: path.join(directory, "repository"), password } }),
-    };
-    await writeFile(path.join(directory, "plan.json"), JSON.stringify(plan));
     for (const folder of ["mnt", "tmp", "bin"]) await mkdir(path.join(directory, folder));
-    return new Case(cloud, directory, id, repository !== undefined);
+    const made = new Case(cloud, directory, id, repository !== undefined);
+    await made.plan();
+    return made;
   }
 
   start(time: string): ChildProcess {
@@ -109,13 +116,23 @@ class Case {
     });
   }
 
-  /** Lets the provider do its work to the end. */
-  async run(time: string): Promise<void> {
+  /** Lets the provider do its work to the end, or to its failure; returns what it said. */
+  async run(time: string, expected: "well" | "failed" = "well"): Promise<string> {
     const child = this.start(time);
     let output = "";
     for (const stream of [child.stdout, child.stderr]) stream?.on("data", chunk => (output += chunk));
     const code = await ended(child);
-    assert.equal(code, 0, output);
+    assert.equal(code, expected === "well" ? 0 : 1, output);
+    return output;
+  }
+
+  /** The slot of each snapshot in the repository, and whether it is marked as no good. */
+  async resticPoints(): Promise<[slot: string | undefined, ...marks: string[]][]> {
+    const listed = JSON.parse(await restic(path.join(this.directory, "repository"), "snapshots", "--json"));
+    return listed.map(({ tags }: { tags: string[] }) => [
+      tags.find(tag => tag.startsWith("slot="))?.slice("slot=".length),
+      ...tags.filter(tag => tag === "partial" || tag === "unproven"),
+    ]);
   }
 
   /** Starts the provider and kills it at the moment. */
@@ -151,13 +168,15 @@ class Case {
     const { stdout } = await execFileAsync("sh", ["-c", "command -v restic"]);
     const told = path.join(this.directory, "restic.pid");
     const program = path.join(this.directory, "bin/restic");
-    const slow = `{ echo $$ >'${told}.new'; mv '${told}.new' '${told}'; exec ${stdout.trim()} --limit-upload=100 "$@"; }`;
+    const then = restic?.before ? "sleep 60" : `${stdout.trim()} --limit-upload=100 "$@"`;
+    const slow = `{ echo $$ >'${told}.new'; mv '${told}.new' '${told}'; exec ${then}; }`;
     const script = `#!/bin/sh\ncase " $* " in *" ${restic?.command} "*) ${slow};; esac\nexec ${stdout.trim()} "$@"\n`;
     await writeFile(program, script, { mode: 0o755 });
     let since: number | undefined;
     return () => {
       if (!existsSync(told)) return undefined;
       since ??= Date.now();
+      if (restic?.before) return Number(readFileSync(told, "utf8"));
       // by then it has taken its lock, if it ever does
       const locked = locksOf(path.join(this.directory, "repository")).length > 0;
       return locked || Date.now() - since > 5000 ? Number(readFileSync(told, "utf8")) : undefined;
@@ -278,6 +297,44 @@ describe("the provider, killed", () => {
       await converges(moment, false);
     });
   }
+
+  describe("before it could mark a backup in which a file was not read", () => {
+    const [first = ""] = times;
+    // a temporary volume may be swept after two days, this one not
+    const later = "2026-11-29T11:10:00Z";
+    const moment: Moment = { restic: { command: "tag", before: true } };
+    let made: Case;
+
+    beforeEach(async function () {
+      this.timeout(60_000);
+      made = await Case.make(path.join(shared, "files"), path.join(shared, "repository"));
+      await made.plan({ paths: ["/0", "/absent"] });
+      await made.killAt(moment, first);
+      assert.deepEqual(await made.resticPoints(), [["2026-11-22T10:00:00Z"]]);
+    });
+
+    afterEach(() => made.stop());
+
+    it("repeats it in the next run, and does not take it for good", async () => {
+      const output = await made.run(first, "failed");
+      assert.match(output, /restic snapshot [0-9a-f]{8} of 2026-11-22T10:00:00Z is not proven/);
+      assert.match(output, /PartiallyFailed: restic could not read absent \(does not exist\)/);
+      assert.deepEqual(await made.resticPoints(), [["2026-11-22T10:00:00Z", "partial"]]);
+      await made.plan();
+      await made.run(first);
+      await made.assertConverged("2026-11-22T10:00:00Z");
+    }).timeout(120_000);
+
+    it("does not keep it for good in the run of a later slot", async () => {
+      await made.plan({ keepLast: 2 });
+      const output = await made.run(later);
+      assert.match(
+        output,
+        /forgot [0-9a-f]{8} of 2026-11-22T10:00:00Z: not good, and a newer good point exists/,
+      );
+      assert.deepEqual(await made.resticPoints(), [["2026-11-29T11:00:00Z"]]);
+    }).timeout(120_000);
+  });
 
   for (const [when, moment] of Object.entries(withBackup)) {
     it(`${when}, leaves one backup and no trace after the next run`, async function () {

@@ -148,7 +148,7 @@ export function choosePart(
       const [one] = main;
       const list = all.map(describePartition).join(", ");
       if (!one) return `none of its partitions holds a known file system${list ? ` (${list})` : ""}`;
-      if (main.length > 1) return `it has several partitions with data (${list}): choose one by partition`;
+      if (main.length > 1) return `it has several partitions with data (${list})`;
       return readable.has(one.fileSystem as string) ? partOf(one) : `its partition holds ${one.fileSystem}`;
     }
   }

@@ -105,6 +105,7 @@ describe("Repository.backup", function () {
     const { snapshotId, durationSeconds, bytesAdded, ...counts } = result;
     assert.ok(durationSeconds > 0 && bytesAdded > 11);
     assert.deepEqual(counts, {
+      tags: ["set=a", "slot=1"],
       partial: false,
       unreadable: [],
       unreadableCount: 0,
@@ -136,16 +137,37 @@ describe("Repository.backup", function () {
     });
   });
 
+  it("does not believe in a snapshot whose file is not there, or is damaged", async () => {
+    const { path } = await newRepository();
+    const id = "5b".repeat(32);
+    const binary = await fakeRestic(
+      "0.17.3",
+      `out({ message_type: "summary", total_files_processed: 1, snapshot_id: ${JSON.stringify(id)} });`,
+    );
+    const backup = openRepository({ url: path, password }, { binary });
+    const directory = await volume({ a: "1" });
+    const job = { directory, host: "h", tags: ["t"] };
+    const doing = `backing up ${directory} to ${path}`;
+    await assert.rejects(backup.backup(job), {
+      message: `${doing}: snapshot ${id} is not in the repository`,
+      made: id,
+    });
+    await writeFile(join(path, "snapshots", id), "half of it");
+    await assert.rejects(backup.backup(job), { message: `${doing}: snapshot ${id} is damaged`, made: id });
+  });
+
   it("reads nothing again when host and directory are the same", async () => {
     const { repository } = await newRepository();
     const directory = await volume({ a: "1", b: "2", "c/d": "3" });
     const job = { directory, host: "vm-1", tags: ["t"] };
     const first = await repository.backup(job);
     const second = await repository.backup(job);
-    assert.deepEqual(
-      [second.filesUnmodified, second.filesNew, second.bytesAdded, second.parentId],
-      [3, 0, 0, first.snapshotId],
-    );
+    assert.deepEqual([second.filesUnmodified, second.filesNew, second.bytesAdded], [3, 0, 0]);
+    const parents = (await repository.snapshots()).map(({ id, parent }) => [id, parent]);
+    assert.deepEqual(Object.fromEntries(parents), {
+      [first.snapshotId]: undefined,
+      [second.snapshotId]: first.snapshotId,
+    });
   });
 
   it("keeps the path that the caller wrote when it leads through a symbolic link", async () => {

@@ -187,6 +187,7 @@ describe("ResticError", () => {
         exitCode: 11,
         locks: [],
         remaining: [],
+        made: undefined,
         damaged: false,
       },
     );

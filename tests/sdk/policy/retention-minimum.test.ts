@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { retentionMinimum } from "../../../sdk/policy";
-import { type Examined, examine } from "./examine";
+import { type Examined, examineStack, unknownStringValue } from "./examine";
 
-const check = (examined: Examined) => examine(retentionMinimum, examined);
+const check = ({ props = {}, config = {}, ...rest }: Examined) =>
+  examineStack(retentionMinimum, [{ ...rest, props }], config).map(([message]) => message);
 
 function snapshots(retention: unknown, schedule = "daily", config = {}, timeZone = "UTC"): string[] {
   return check({ props: { schedule, timeZone, retention }, config });
@@ -63,6 +64,56 @@ describe("retention-minimum", () => {
     assert.deepEqual(backup({ keepLast: 7 }, { assumedSchedule: "4@0,6,12,18" }), [
       "db can be left with points that reach back 1.75 days; 7 days are required (retention-minimum.minDays)",
     ]);
+  });
+
+  describe("of a volume with several sets", () => {
+    const snapshot = (retention: unknown, more = {}) => ({
+      name: "db-snapshot",
+      props: { owner: "shop/dev/db-snapshot", volumeId: "v1", schedule: "hourly", retention, ...more },
+    });
+    const backup = (retention: unknown, volumeId = "v1") => ({
+      type: "ResticBackup",
+      name: "db-backup",
+      props: { source: { owner: "shop/dev/db-snapshot", volumeId }, ...(retention ? { retention } : {}) },
+    });
+    const judge = (...resources: Parameters<typeof examineStack>[1]) =>
+      examineStack(retentionMinimum, resources);
+
+    it("accepts short-lived snapshots whose restic snapshots keep what is required", () => {
+      assert.deepEqual(judge(snapshot({ keepLast: 3 }), backup({ keepLast: 3, keepDaily: 14 })), []);
+      assert.deepEqual(judge(snapshot({ keepLast: 3 }), backup(undefined)), []);
+    });
+
+    it("reports the best set alone, and weighs restic snapshots by the schedule of what they follow", () => {
+      assert.deepEqual(judge(snapshot({ keepLast: 2 }), backup({ keepLast: 24 })), [
+        [
+          "db-backup, the best of the 2 sets of its volume, can be left with points that reach back 1 day; 7 days are required (retention-minimum.minDays)",
+          "db-backup",
+        ],
+      ]);
+    });
+
+    it("accepts a short set beside a long one of the same volume, and no other volume's", () => {
+      const long = (volumeId: string) => ({
+        name: "db-daily",
+        props: { owner: "shop/dev/db-daily", volumeId, schedule: "daily", retention: { keepLast: 7 } },
+      });
+      assert.deepEqual(judge(snapshot({ keepLast: 3 }), long("v1")), []);
+      assert.deepEqual(judge(snapshot({ keepLast: 3 }), long("v2")), [
+        [
+          "db-snapshot can be left with points that reach back 0.13 days; 7 days are required (retention-minimum.minDays)",
+          "db-snapshot",
+        ],
+      ]);
+    });
+
+    it("knows what belongs together in a preview in which the volume is yet to be made", () => {
+      const unknown = { volumeId: unknownStringValue };
+      assert.deepEqual(
+        judge(snapshot({ keepLast: 3 }, unknown), backup({ keepLast: 3, keepDaily: 14 }, unknownStringValue)),
+        [],
+      );
+    });
   });
 
   it("accepts what keeps everything, and what takes no points", () => {

@@ -117,7 +117,7 @@ describe("choosePart", () => {
       disk("vfat", "ext4"),
       "auto",
       undefined,
-      "it has several partitions with data (1: vfat, 1.0 GiB, 2: ext4, 1.0 GiB): choose one by partition",
+      "it has several partitions with data (1: vfat, 1.0 GiB, 2: ext4, 1.0 GiB)",
     ],
     [
       "a boot disk, as files",
@@ -131,7 +131,7 @@ describe("choosePart", () => {
       disk("ext4", "xfs"),
       "file",
       undefined,
-      "it has several partitions with data (1: ext4, 1.0 GiB, 2: xfs, 1.0 GiB): choose one by partition",
+      "it has several partitions with data (1: ext4, 1.0 GiB, 2: xfs, 1.0 GiB)",
     ],
     [
       "a partition asked for",

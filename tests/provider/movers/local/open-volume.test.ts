@@ -168,14 +168,14 @@ describe(`openVolume by ${expectedWay}`, () => {
     assert.equal(block.kind, "block");
     assert.equal(block.directory, undefined);
     assert.deepEqual(lines, [
-      `${image} is read as a block device: it has several partitions with data (1: ext4, 0.0 GiB, 2: ext4, 0.0 GiB): choose one by partition`,
+      `${image} is read as a block device: it has several partitions with data (1: ext4, 0.0 GiB, 2: ext4, 0.0 GiB)`,
     ]);
     await block.close();
 
     await assert.rejects(open({ content: "file" }), {
       name: "VolumeError",
       kind: "unsupported",
-      message: `opening the files of ${image}: it has several partitions with data (1: ext4, 0.0 GiB, 2: ext4, 0.0 GiB): choose one by partition: set content to "block"`,
+      message: `opening the files of ${image}: it has several partitions with data (1: ext4, 0.0 GiB, 2: ext4, 0.0 GiB): set content to "block"`,
     });
     await assert.rejects(open({ partition: 3 }), /opening partition 3 of .*: there is no such partition/);
 

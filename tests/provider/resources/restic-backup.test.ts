@@ -1,0 +1,168 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { type Devcloud, makeExt4Image, startDevcloud } from "../../../devcloud";
+import { type Held, Lifecycle } from "../../lifecycle";
+import { newRepository, password, restic, tidyUp } from "../restic/fixture";
+import { RecordedRestic } from "./recorded-restic";
+
+describe("ResticBackup", function () {
+  this.timeout(120_000);
+  let cloud: Devcloud;
+  let work: string;
+  let url: string;
+  let recorded: RecordedRestic;
+  let volumeId: string;
+  const mountDirectory = process.env.OSBACKUP_MOUNT_DIRECTORY;
+
+  beforeEach(async () => {
+    work = mkdtempSync(path.join(tmpdir(), "osbackup-backup-"));
+    process.env.OSBACKUP_MOUNT_DIRECTORY = path.join(work, "mnt");
+    cloud = await startDevcloud();
+    const files = path.join(work, "files");
+    mkdirSync(files);
+    writeFileSync(path.join(files, "a.txt"), "a");
+    const imageFile = path.join(work, "volume.img");
+    await makeExt4Image(imageFile, { sizeMib: 16, fromDirectory: files });
+    volumeId = (await cloud.addVolume({ name: "source", imageFile })).id;
+    url = (await newRepository()).path;
+    recorded = new RecordedRestic(work);
+  });
+
+  afterEach(async () => {
+    recorded.restore();
+    await cloud.stop();
+    if (mountDirectory === undefined) delete process.env.OSBACKUP_MOUNT_DIRECTORY;
+    else process.env.OSBACKUP_MOUNT_DIRECTORY = mountDirectory;
+    rmSync(work, { recursive: true, force: true });
+  });
+  after(tidyUp);
+
+  /** One run of the stack, a process of its own in life. */
+  const runAt = (hour: number) =>
+    new Lifecycle({ ...cloud.environment, OSBACKUP_NOW: `2026-11-22T${hour}:10:00Z` });
+
+  /** Brings the set of one name up to date; `before` is what the last run held of its backup. */
+  async function up(run: Lifecycle, hour: number, name: string, more: object = {}, before?: Held) {
+    const slot = `2026-11-22T${hour}:00:00Z`;
+    const schedule = { schedule: "0 * * * *", retention: { keepLast: 5 } };
+    const { snapshotId, takenAt } = await run.up("CinderSnapshot", {
+      owner: "shop/prod/snapshot",
+      volumeId,
+      ...schedule,
+    });
+    const properties = {
+      owner: `shop/prod/${name}`,
+      snapshotId,
+      slot,
+      takenAt,
+      temporaryVolume: { owner: `shop/prod/${name}-volume` },
+      repository: { url, password },
+      retention: { keepLast: 1 },
+      ...more,
+    };
+    if (before) run.keep("ResticBackup", before.owner, before, properties.owner);
+    return run.up("ResticBackup", properties);
+  }
+
+  const owners = (): string[][] =>
+    (JSON.parse(restic(url, "snapshots", "--json")) as { tags: string[] }[])
+      .map(({ tags }) => tags.filter(tag => /^(owner|slot)=/.test(tag)))
+      .sort();
+
+  it("calls restic once for each set, once for the run, and once more where it forgets", async () => {
+    const first = runAt(10);
+    const a = await up(first, 10, "a");
+    assert.deepEqual(recorded.commands(), ["snapshots", "backup"]);
+    const b = await up(first, 10, "b");
+    assert.deepEqual(recorded.commands(), ["backup"]);
+
+    const same = runAt(10);
+    assert.deepEqual((await up(same, 10, "a", {}, a)).points, a.points);
+    await up(same, 10, "b", {}, b);
+    assert.deepEqual(recorded.commands(), ["snapshots"]);
+
+    const second = runAt(11);
+    const later = await up(second, 11, "a", {}, a);
+    assert.deepEqual(recorded.commands(), ["snapshots", "backup", "forget"]);
+    assert.deepEqual(
+      later.points.map((point: Held) => [point.slot, point.keptBecause]),
+      [["2026-11-22T11:00:00Z", ["last 1 of 1"]]],
+    );
+    await up(second, 11, "b", {}, b);
+    assert.deepEqual(recorded.commands(), ["backup", "forget"]);
+    assert.deepEqual(owners(), [
+      ["owner=shop/prod/a", "slot=2026-11-22T11:00:00Z"],
+      ["owner=shop/prod/b", "slot=2026-11-22T11:00:00Z"],
+    ]);
+  });
+
+  const partly = { paths: ["/a.txt", "/absent"] };
+  const temporary = () => cloud.volumes().flatMap(({ metadata }) => metadata["osbackup-backing-up"] ?? []);
+
+  it("keeps the volume of a backup that it could not mark, and the next run marks it", async () => {
+    recorded.instead("tag", "exit 0");
+    await assert.rejects(
+      up(runAt(10), 10, "a", partly),
+      /tagging [0-9a-f]{64} as partial: it has no such tag$/,
+    );
+    assert.deepEqual(temporary(), ["2026-11-22T10:10:00Z"]);
+    recorded.again("tag");
+    recorded.commands();
+    const next = await up(runAt(11), 11, "a", { retention: undefined });
+    assert.deepEqual(recorded.commands(), ["snapshots", "tag", "snapshots", "backup", "snapshots"]);
+    assert.deepEqual(
+      next.points.map((point: Held) => [point.slot, point.good]),
+      [
+        ["2026-11-22T11:00:00Z", true],
+        ["2026-11-22T10:00:00Z", false],
+      ],
+    );
+  });
+
+  it("knows a marked backup where the store keeps the one without the mark too", async () => {
+    const kept = path.join(work, "kept");
+    const keeps = `cp -r '${url}/snapshots' '${kept}'; $real "$@"; cp '${kept}'/* '${url}/snapshots'; exit 1`;
+    recorded.instead("tag", keeps);
+    await assert.rejects(up(runAt(10), 10, "a", partly), { name: "PartialFailure" });
+    assert.equal(owners().length, 2);
+    assert.deepEqual(temporary(), []);
+    const whole = await up(runAt(10), 10, "a", { retention: undefined });
+    assert.deepEqual(
+      whole.points.map((point: Held) => [point.slot, point.good]),
+      [["2026-11-22T10:00:00Z", true]],
+    );
+    assert.deepEqual(owners(), [["owner=shop/prod/a", "slot=2026-11-22T10:00:00Z"]]);
+  });
+
+  it("keeps its points when it is renamed, and forgets them as its own", async () => {
+    const before = await up(runAt(10), 10, "old");
+    const renamed = await up(runAt(10), 10, "new", {}, before);
+    assert.deepEqual(renamed.formerOwners, ["shop/prod/old"]);
+    assert.deepEqual(renamed.points, before.points);
+    assert.equal(renamed.resticSnapshotId, before.resticSnapshotId);
+
+    const next = await up(runAt(11), 11, "new", {}, renamed);
+    assert.deepEqual(next.formerOwners, ["shop/prod/old"]);
+    assert.deepEqual(
+      next.removed.map((point: Held) => point.resticSnapshotId),
+      [before.resticSnapshotId],
+    );
+    assert.deepEqual(owners(), [["owner=shop/prod/new", "slot=2026-11-22T11:00:00Z"]]);
+  });
+
+  it("forgets the points of its former name too when it is deleted", async () => {
+    const before = await up(runAt(10), 10, "old");
+    const run = runAt(10);
+    await up(run, 10, "new", { deletionPolicy: "delete" }, before);
+    await run.down();
+    assert.deepEqual(owners(), []);
+  });
+
+  it("counts the points of an owner that is given where the state was lost", async () => {
+    const before = await up(runAt(10), 10, "old");
+    const found = await up(runAt(10), 10, "new", { formerOwners: ["shop/prod/old"] });
+    assert.deepEqual(found.points, before.points);
+  });
+});
