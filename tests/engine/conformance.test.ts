@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { cases } from "./cases";
-import { embeddedRunner, findPulumi, type Outcome, pulumiRunner, type Runner } from "./runners";
+import { findPulumi } from "./engine-stacks";
+import { embeddedRunner, type Outcome, pulumiRunner, type Runner } from "./runners";
 
 const recordingOf = (program: string): Outcome[] => {
   const path = join(__dirname, "recordings", `${program}.json`);
