@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -21,6 +21,7 @@ import {
   type StackPlace,
 } from "../engine/engine-stacks";
 import { normaliseState } from "../engine/runners";
+import { leaksIn, textsBelow } from "../engine/secret-search";
 
 /** One step of an example's story: a change, then what `preview` announces and `up` does. */
 interface Step {
@@ -342,29 +343,9 @@ function assertNoSecret(place: Place, { directory, project }: StackPlace): void 
   const { tokens } = place.proxy;
   assert.ok(tokens.size > 0);
   const secrets = [passphrase, repositoryPassword, ...Object.values(keys), place.password, ...tokens];
-  const texts = new Map(place.said.map((text, index) => [`what was said, ${index + 1}`, text]));
-  for (const folder of [directory, project])
-    for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
-      const file = path.join(entry.parentPath, entry.name);
-      if (entry.isFile()) texts.set(file, readFileSync(file, "latin1"));
-    }
-  const wanted = secrets.flatMap(spellings);
-  const leaks = [...texts].filter(([, text]) => wanted.some(spelling => text.includes(spelling)));
-  assert.deepEqual(
-    leaks.map(([name]) => name),
-    [],
-  );
-}
-
-/** A text as it is and as base64 holds it, whatever stands before and behind it. */
-function spellings(secret: string): string[] {
-  const shifted = [0, 1, 2].map(before => {
-    const text = Buffer.from("x".repeat(before) + secret)
-      .toString("base64")
-      .replace(/=+$/, "");
-    return text.slice(before && before + 1, -1);
-  });
-  return [secret, ...shifted];
+  const texts = textsBelow(directory, project);
+  for (const [index, text] of place.said.entries()) texts.set(`what was said, ${index + 1}`, text);
+  assert.deepEqual(leaksIn(texts, secrets), []);
 }
 
 const quickstartConfig = (place: Place) => ({

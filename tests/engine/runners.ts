@@ -21,6 +21,7 @@ import {
   type StackPlace,
   sortKeys,
 } from "./engine-stacks";
+import { textsBelow } from "./secret-search";
 
 const repository = join(__dirname, "..", "..");
 /** What one operation came to, without what differs from run to run. */
@@ -40,17 +41,20 @@ export interface Runner {
   /** The state with secrets in the clear. */
   exportStack(): Promise<DeploymentFile>;
   importStack(file: DeploymentFile): Promise<void>;
+  /** Every file that the engine keeps, by its path. */
+  kept(): Map<string, string>;
   close(): Promise<void>;
 }
 
-/** The directories of a case: a copy of the programs, the provider's cloud. */
+/** The directories of a case: a copy of the programs, the provider's cloud, what the engine keeps. */
 function makeDirectories(program: string) {
   const root = mkdtempSync(join(tmpdir(), "osbackup-engine-"));
   cpSync(join(__dirname, "programs"), root, { recursive: true });
   symlinkSync(join(repository, "node_modules"), join(root, "node_modules"), "dir");
   const cloud = join(root, "cloud");
-  mkdirSync(cloud);
-  return { root, cloud, program: join(root, program) };
+  const engine = join(root, "engine");
+  for (const directory of [cloud, engine]) mkdirSync(directory);
+  return { root, cloud, engine, program: join(root, program) };
 }
 
 /** The environment of the program and the provider: nothing of the tests' own but PATH and what node needs. */
@@ -80,7 +84,7 @@ async function startRunner(
   const calls = new CallLog(directories.cloud, ordered);
   const stack = await open({
     project: directories.program,
-    directory: directories.root,
+    directory: directories.engine,
     environment,
     parallel: ordered ? 1 : 16,
   });
@@ -110,6 +114,10 @@ async function startRunner(
     },
     exportStack,
     importStack: file => stack.importStack(file),
+    kept() {
+      const config = join(directories.program, "Pulumi.dev.yaml");
+      return textsBelow(directories.engine).set(config, readFileSync(config, "utf8"));
+    },
     async close() {
       rmSync(directories.root, { recursive: true, force: true });
     },
