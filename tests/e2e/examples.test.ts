@@ -622,6 +622,55 @@ const engines: [string, Open, boolean][] = [
   ["the real CLI", pulumiStack, findPulumi() !== undefined],
 ];
 
+/** With the defaults of its config.json the policy pack refuses the quickstart, and takes it with longer retention. */
+async function enforcePolicies(): Promise<void> {
+  const place = await Place.make();
+  try {
+    Object.assign(place.environment, place.login, { OSBACKUP_NOW: "2026-11-16T10:05:00Z" });
+    const pack = path.join(place.root, "examples", "policy-pack");
+    const flags = ["--policy-pack", pack, "--policy-pack-config", path.join(pack, "config.json")];
+    const stack = await pulumiStack(await place.stackPlace("quickstart"), flags);
+    for (const [key, value] of Object.entries(quickstartConfig(place)))
+      await stack.setConfig(key, value, false);
+    await stack.setConfig("repositoryPassword", repositoryPassword, true);
+    const violations = (output: string) =>
+      [...new Set(output.match(/(database|files)-\w+ (can be|keeps|has|would) .*/g))].sort();
+
+    const refusals = [
+      "database-snapshot can be left with points that reach back 0.13 days; 7 days are required (retention-minimum.minDays)",
+      "files-snapshot can be left with points that reach back 1.98 days; 7 days are required (retention-minimum.minDays)",
+      "files-snapshot keeps 2 of the 3 newest points (retention-minimum.minKeepLast)",
+    ];
+    for (const kind of ["preview", "up"] as const) {
+      const refused = await stack.run(kind);
+      assert.equal(refused.exitCode, 1, refused.output);
+      // The first resource that is refused ends the run.
+      const found = violations(refused.output);
+      assert.ok(found.length > 0, refused.output);
+      assert.deepEqual(
+        found.filter(text => !refusals.includes(text)),
+        [],
+      );
+    }
+    assert.deepEqual(place.snapshots(), []);
+    await place.edit("quickstart", "{ keepLast: 2 }", "{ keepLast: 3, keepForDays: 7 }");
+    await place.edit(
+      "quickstart",
+      "{ retention: { keepLast: 3 } }",
+      "{ retention: { keepLast: 3, keepForDays: 7 } }",
+    );
+    for (const kind of ["preview", "up"] as const) {
+      const taken = await stack.run(kind);
+      assert.equal(taken.exitCode, 0, taken.output);
+      assert.deepEqual(violations(taken.output), []);
+    }
+    assert.equal(place.snapshots().length, 2);
+    assert.equal((await stack.run("destroy")).exitCode, 0);
+  } finally {
+    await place.close();
+  }
+}
+
 for (const [name, open, present] of engines)
   describe(`Examples on ${name}`, () => {
     for (const story of stories) {
@@ -636,3 +685,14 @@ for (const [name, open, present] of engines)
       });
     }
   });
+
+describe("examples/policy-pack", () => {
+  const present = findPulumi() !== undefined;
+  (present ? it : it.skip)(
+    `is enforced on examples/quickstart${present ? "" : " (skipped: no pulumi on PATH)"}`,
+    async function () {
+      this.timeout(400_000);
+      await enforcePolicies();
+    },
+  );
+});
