@@ -13,6 +13,8 @@ export interface RestoreTarget {
   mark: Mark;
   /** What the volume is made from, `cinder:<snapshot id>` or `restic:<snapshot id>`: an existing one is adopted. */
   sourceKey: string;
+  /** What else is asked of the volume, at most 255 characters: one that was made for other wishes is not adopted. */
+  wishes: string;
   name: string;
   description?: string | undefined;
   snapshotId?: string | undefined;
@@ -26,6 +28,7 @@ export interface RestoreTarget {
 
 const sourceMetadata = "osbackup-restored-from";
 const stateMetadata = "osbackup-restore-state";
+const wishesMetadata = "osbackup-restore-wishes";
 
 /**
  * Makes the volume and fills it by `fill` (a Cinder snapshot needs none). Nothing is left of a failed restore; a volume
@@ -43,8 +46,11 @@ export async function restoreVolume<T>(
   )) {
     if (row.metadata?.[sourceMetadata] !== target.sourceKey) continue;
     const live = await volumes.get(session, row.id, options).catch(undefinedIfNotFound);
-    if (live?.metadata?.[stateMetadata] === "complete")
+    if (live?.metadata?.[stateMetadata] === "complete") {
+      // A replacement is made beside the volume that it replaces, which is removed afterwards.
+      if (live.metadata[wishesMetadata] !== target.wishes) continue;
       return { volume: live, filled: undefined, made: false };
+    }
     if (live) {
       await endAttachments(session, row.id);
       await removeUntilGone(session, volumeKind, row.id, { timeoutSeconds: target.timeoutSeconds });
@@ -59,6 +65,7 @@ export async function restoreVolume<T>(
         ...target.metadata,
         ...toMetadata(target.mark),
         [sourceMetadata]: target.sourceKey,
+        [wishesMetadata]: target.wishes,
         [stateMetadata]: "filling",
       },
       ...(target.description === undefined ? {} : { description: target.description }),

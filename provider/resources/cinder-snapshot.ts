@@ -158,7 +158,8 @@ export const cinderSnapshot = resourceType({
 
   async drift(state, given, context) {
     const current = state.snapshotId;
-    if (!current || !wanted(given)) return [];
+    if (!wanted(given) || state.points.length === 0) return [];
+    if (!current) return ["the newest recovery point has vanished"];
     const present = await points(setOf(given, context));
     const found = present.find(point => point.id === current);
     if (!found) return [`recovery point ${current} has vanished`];
@@ -173,7 +174,10 @@ export const cinderSnapshot = resourceType({
   async read(id, state, context) {
     const present = await points(setOf(state, context));
     if (present.length === 0 && state.points.length > 0) return undefined;
-    return { id, outputs: outputsOf(state, keptOf(state, present, context), state.removed) };
+    const found = outputsOf(state, keptOf(state, present, context), state.removed);
+    // An older point does not take the place of a current one that is gone: what is missing would be forgotten.
+    const isLost = wanted(state) && !present.some(point => point.id === state.snapshotId);
+    return { id, outputs: isLost ? { ...found, snapshotId: "", takenAt: "", sizeGib: 0 } : found };
   },
 
   update: (_id, state, given, context) => converge(given, state, context),

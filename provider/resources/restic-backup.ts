@@ -182,7 +182,10 @@ export const resticBackup = resourceType({
   },
 
   async drift(state, given, context) {
-    if (!state.resticSnapshotId) return [];
+    if (!state.resticSnapshotId) {
+      const isLost = given.snapshotId !== "" && state.points.some(point => point.good);
+      return isLost ? ["the newest restic snapshot has vanished"] : [];
+    }
     const seen = await known(given, context);
     return seen.some(point => point.id === state.resticSnapshotId)
       ? []
@@ -201,7 +204,10 @@ export const resticBackup = resourceType({
       context.signal,
     );
     if (present.length === 0) return undefined;
-    return { id, outputs: outputsOf(state, decided(present, state)) };
+    const found = outputsOf(state, decided(present, state));
+    // An older point does not take the place of a newest one that is gone: what is missing would be forgotten.
+    const isLost = !present.some(point => point.id === state.resticSnapshotId);
+    return { id, outputs: isLost ? { ...found, resticSnapshotId: "" } : found };
   },
 
   update: (_id, state, given, context) => converge(given, state, context),

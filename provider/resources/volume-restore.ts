@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { isNotFound, snapshots, volumes } from "../openstack";
@@ -268,13 +269,16 @@ function newestGood(all: ResticSnapshot[], owner: string | undefined): string | 
 }
 
 function targetOf(given: Inputs, context: Context) {
+  const { sizeGib, volumeType, availabilityZone, fileSystem } = given;
+  const wishes = JSON.stringify({ sizeGib, volumeType, availabilityZone, fileSystem });
   return {
     session: context.session(given),
     mark: { owner: given.owner, set: given.owner, role: "restored" as const, takenAt: instant(context.now) },
+    wishes: createHash("sha256").update(wishes).digest("hex"),
     name: nameOf(given),
     description: given.description,
-    volumeType: given.volumeType,
-    availabilityZone: given.availabilityZone,
+    volumeType,
+    availabilityZone,
     metadata: given.metadata,
     timeoutSeconds: Math.min(given.timeoutSeconds, 3600),
     signal: context.signal,

@@ -42,8 +42,7 @@ const config = (key: string, value?: string, secret = false): Operation => ({
   secret,
 });
 
-/** Everything in which the embedded engine is held to the real one. */
-export const cases: Case[] = [
+const written: Case[] = [
   { program: "single", operations: [preview(1), up(1), up(2), preview(3), up(3), refresh, destroy, up(1)] },
   { program: "chain", ordered: true, operations: [up(1), up(2), preview(3), up(3), up(4), destroy] },
   { program: "secrets", operations: [preview(1), up(1), up(1), up(2), up(3), refresh, destroy] },
@@ -149,3 +148,27 @@ export const cases: Case[] = [
   { program: "serialised", operations: [preview(1), up(1), up(1), up(2), destroy] },
   { program: "empty", operations: [preview(1), up(1), up(2), refresh, destroy, destroy] },
 ];
+
+/** Everything in which the embedded engine is held to the real one. */
+export const cases = written.map(whole);
+
+/** The case with what every stack sees in its life: a preview, an up again, a refresh and its end, where it lacks them. */
+function whole({ operations, ...entry }: Case): Case {
+  const has = (kind: Operation["do"]) => operations.some(operation => operation.do === kind);
+  const isAgain = operations.some((operation, index) => {
+    const before = operations[index - 1];
+    return operation.do === "up" && before?.do === "up" && operation.edition === before.edition;
+  });
+  let end = operations.length;
+  while (operations[end - 1]?.do === "destroy") end--;
+  return {
+    ...entry,
+    operations: [
+      ...operations.slice(0, end),
+      ...(has("preview") ? [] : [preview()]),
+      ...(isAgain ? [] : [up()]),
+      ...(has("refresh") ? [] : [refresh]),
+      ...(end < operations.length ? operations.slice(end) : [destroy]),
+    ],
+  };
+}

@@ -12,7 +12,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type DeploymentFile, Display, Engine } from "../../engine";
-import { embeddedRunner, execute, findPulumi, normaliseState, passphrase, pulumiRunner } from "./runners";
+import { execute, findPulumi, passphrase } from "./engine-stacks";
+import { embeddedRunner, normaliseState, pulumiRunner } from "./runners";
 
 const repository = join(__dirname, "..", "..");
 

@@ -14,7 +14,7 @@ import {
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DeploymentFile } from "../../engine";
-import { execute, passphrase } from "./runners";
+import { execute, passphrase } from "./engine-stacks";
 
 const repository = join(__dirname, "..", "..");
 const entry = ["--import", require.resolve("tsx"), join(__dirname, "cli-entry.ts")];

@@ -5,7 +5,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cases } from "./cases";
-import { findPulumi, type Outcome, pulumiRunner } from "./runners";
+import { findPulumi } from "./engine-stacks";
+import { type Outcome, pulumiRunner } from "./runners";
 
 async function record(): Promise<void> {
   if (!findPulumi()) throw new Error("recording: there is no pulumi on PATH");
