@@ -5,7 +5,7 @@ import { type Mark, runKey, toTags } from "./marks";
 import { partialTag, pointOf, type ResticPoint, resticPoints } from "./restic-set";
 import { points, removePoint, type SnapshotSet } from "./snapshot-set";
 import { ensureTemporaryVolume, releaseTemporaryVolume, type TemporaryVolumeSpec } from "./temporary-volume";
-import { UndoList } from "./undo-list";
+import { UndoList, undoSignal } from "./undo-list";
 
 /** One run of a ResticBackup. */
 export interface BackUpVolume {
@@ -119,7 +119,10 @@ async function cleanUpAndRelease(run: BackUpVolume): Promise<void> {
 
 async function release(run: BackUpVolume): Promise<void> {
   run.log("Cleanup: releasing the temporary volume");
-  await releaseTemporaryVolume(run.session, run.temporaryVolume, { volumeId: run.temporaryVolumeId });
+  await releaseTemporaryVolume(run.session, run.temporaryVolume, {
+    volumeId: run.temporaryVolumeId,
+    signal: undoSignal(run.signal),
+  });
 }
 
 /** S0's rule: a failure removes everything that the run made. The last good point of a set is never removed. */
@@ -135,6 +138,6 @@ async function takeBackSnapshot(source: SnapshotSet, run: BackUpVolume): Promise
     run.log(`keeping snapshot ${id}: it is the only good recovery point of its set`);
     return false;
   }
-  await removePoint(source, id);
+  await removePoint({ ...source, signal: undoSignal(source.signal) }, id);
   return true;
 }

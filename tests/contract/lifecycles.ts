@@ -1,9 +1,10 @@
 import { strict as assert } from "node:assert";
+import { afterCancel } from "../../provider/operations/undo-list";
 import { registry } from "../../provider/resources/registry";
 import { openRepository } from "../../provider/restic";
 import { type CloudObject, type CloudUnderTest, reaches } from "./clouds";
 import type { PassedRequest } from "./fault-proxy";
-import { type Row, repositoryPassword, rows } from "./rows";
+import { repositoryPassword, rows } from "./rows";
 import { type Held, type Properties, Scene, type StackRun } from "./stack-run";
 
 /** How a call fails while a resource is made. */
@@ -12,7 +13,7 @@ type Failure = "answered 500" | "answer lost" | "killed";
 /** What every resource type promises, whatever it is. */
 export function describeLifecycles(
   getCloud: () => CloudUnderTest,
-  options: { mover: () => string | undefined; failures: (row: Row) => Failure[] },
+  { mover }: { mover: () => string | undefined },
 ): void {
   it("has a row for every type of the registry", () => {
     assert.deepEqual(Object.keys(rows).sort(), Object.keys(registry).sort());
@@ -21,9 +22,11 @@ export function describeLifecycles(
   for (const [type, row] of Object.entries(rows)) {
     describe(type, () => {
       let scene: Scene;
+      let lastOfTheKilled = 0;
+      const patience = afterCancel.seconds;
 
       beforeEach(async function () {
-        const missing = row.moves ? options.mover() : undefined;
+        const missing = row.moves ? mover() : undefined;
         if (missing) {
           console.log(`      skipped: ${missing}`);
           this.skip();
@@ -124,22 +127,28 @@ export function describeLifecycles(
       });
 
       if (row.objects === 0 && !row.moves) return;
+      let calls: string[] | undefined;
       for (const failure of ["answered 500", "answer lost", "killed"] as const) {
         it(`leaves nothing unowned and converges when a call is ${failure}`, async function () {
           this.timeout(300_000);
           const given = await row.inputs(scene);
-          if (!options.failures(row).includes(failure)) return this.skip();
           const inputs = await scene.run().accepted(type, given);
           await scene.begin();
-          const beginning = scene.cloud.faults.requests.length;
-          const held = await scene.run().createAccepted(type, inputs);
-          const calls = kindsOf(scene.cloud.faults.requests.slice(beginning));
-          await scene.run().delete(held);
+          calls ??= await callsOf(inputs);
           for (const call of calls) {
             if (row.moves && !isWorthABackup(call, failure)) continue;
             await failsAndConverges(inputs, call, failure);
           }
         });
+      }
+
+      /** What is asked of the cloud when nothing fails. */
+      async function callsOf(inputs: Properties): Promise<string[]> {
+        const beginning = scene.cloud.faults.requests.length;
+        const held = await scene.run().createAccepted(type, inputs);
+        const kinds = kindsOf(scene.cloud.faults.requests.slice(beginning));
+        await scene.run().delete(held);
+        return kinds;
       }
 
       async function failsAndConverges(inputs: Properties, call: string, failure: Failure): Promise<void> {
@@ -150,12 +159,20 @@ export function describeLifecycles(
         // More often than the client repeats what may be repeated.
         else if (failure === "answer lost") faults.inject({ harm: { lost: "answer" }, match, times: 3 });
         else faults.inject({ harm: { before: () => kill(run) }, match });
+        const begun = Date.now();
         const outcome = await settled(run.createAccepted(type, inputs));
+        const seconds = (Date.now() - begun) / 1000;
+        if (failure === "killed") {
+          const fromTheDead = faults.requests.slice(lastOfTheKilled).filter(({ status }) => status !== 0);
+          assert.deepEqual(fromTheDead, [], call);
+        }
         faults.clear();
+        afterCancel.seconds = patience;
         // The next process starts later than a request ends that a killed one had sent.
         await faults.idle();
         const left = await scene.made();
         const where = `${call} ${failure}: ${outcome instanceof Error ? outcome.message : "made"}`;
+        assert.ok(seconds < 60, `${where}, after ${seconds} s`);
         for (const object of left)
           if (object.kind !== "attachment")
             assert.match(object.metadata["osbackup-owner"] ?? "", new RegExp(`^${scene.stack}/`), where);
@@ -163,9 +180,12 @@ export function describeLifecycles(
         await converges(inputs, scene.run(), where);
       }
 
+      /** No request of it gets through any more, so that what it would undo stays; and it does not try for long. */
       function kill(run: StackRun): void {
+        afterCancel.seconds = 0.5;
         run.world.abort.abort(new Error("killed by the test"));
         scene.cloud.faults.inject({ harm: { lost: "request" }, times: Number.POSITIVE_INFINITY });
+        lastOfTheKilled = scene.cloud.faults.requests.length;
       }
 
       /** A next run makes exactly one, and deleting it leaves nothing. */
@@ -203,9 +223,11 @@ async function resticSnapshots(inputs: Properties): Promise<number> {
   return (await opened.snapshots({ tags: [`owner=${owner}`] })).length;
 }
 
-/** A backup takes seconds: it is killed at each call that makes something, and fails otherwise only at the riskiest. */
+/** A backup takes seconds: it is killed where something comes or goes, and fails otherwise only at the riskiest call. */
 function isWorthABackup(call: string, failure: Failure): boolean {
-  return failure === "killed" ? /^(POST|DELETE) \/volume/.test(call) : /^POST .*\/attachments$/.test(call);
+  return failure === "killed"
+    ? /^(POST .*\/(volumes|attachments)|DELETE .*)$/.test(call)
+    : /^POST .*\/attachments$/.test(call);
 }
 
 /** The different calls in the order of their first use, ids left out. */
