@@ -132,12 +132,16 @@ export function describeLifecycles(
         await scene.begin();
         const run = scene.run();
         const cancel = { before: () => run.world.abort.abort(new Error("cancelled by the test")) };
-        scene.cloud.faults.inject({ harm: cancel, match: /^GET \/volume\/v3\/\w+\/\w+s\/[0-9a-f-]+$/ });
+        // The first look at what was just made.
+        const kind = type === "CinderSnapshot" ? "snapshots" : "volumes";
+        scene.cloud.faults.inject({ harm: cancel, match: new RegExp(`^GET .*/${kind}/[0-9a-f-]+$`) });
         const begun = Date.now();
         const outcome = await settled(run.createAccepted(type, inputs));
         assert.match(String(outcome), /cancelled/);
         assert.ok(Date.now() - begun < 20_000);
         await scene.cloud.faults.idle();
+        // A snapshot that was begun is worth keeping: the next run adopts it.
+        assert.equal((await scene.made()).length, type === "CinderSnapshot" ? 1 : 0);
         await converges(inputs, scene.run());
       });
 
