@@ -241,11 +241,11 @@ async function resticSnapshots(inputs: Properties): Promise<number> {
   return (await opened.snapshots({ tags: [`owner=${owner}`] })).length;
 }
 
-/** A backup takes seconds: it is killed where something comes or goes, and fails otherwise only at the riskiest call. */
+/** A backup takes seconds: only its attachment is tried, for its volume comes and goes as a TemporaryVolume does. */
 function isWorthABackup(call: string, failure: Failure): boolean {
-  return failure === "killed"
-    ? /^(POST .*\/(volumes|attachments)|DELETE .*)$/.test(call)
-    : /^POST .*\/attachments$/.test(call);
+  return (
+    failure === "killed" ? /^(POST .*\/attachments$|DELETE .*\/attachments\/)/ : /^POST .*\/attachments$/
+  ).test(call);
 }
 
 /** The different calls in the order of their first use, ids left out. */
