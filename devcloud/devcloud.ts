@@ -38,7 +38,10 @@ export interface DevcloudOptions {
   backend?: "local" | "nfs";
   /** Default 3600. */
   tokenLifetimeSeconds?: number;
-  /** Names of the volume types, the default one first. Default ["nfs"]; "__DEFAULT__" is always there. */
+  /**
+   * Names of the volume types, the default one first. Default ["nfs"]; "__DEFAULT__" is always there. "rbd" behaves as
+   * Ceph does with attached volumes and chains of clones, every other as an NFS share.
+   */
   volumeTypes?: string[];
   /** Size of each type's pool; larger volumes end in "error". Default 10000. */
   capacityGib?: number;

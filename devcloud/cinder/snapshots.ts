@@ -3,6 +3,7 @@ import type { Cloud } from "../cloud";
 import type { Reply } from "../http";
 import type { SnapshotRow, VolumeRow } from "../rows";
 import { acceptedEmptyPage, type Call, needAdmin, needMember, snapshotOf, volumeOf } from "./call";
+import { canRemove, canSnapshot } from "./drivers";
 import { badRequest } from "./errors";
 import { listPage } from "./lists";
 import { addMessage } from "./messages";
@@ -104,21 +105,34 @@ export function createSnapshot(call: Call): Reply {
   cloud.snapshots.set(row.id, row);
   cloud.changed();
   cloud.inBackground("creating snapshot", async () => {
-    const status = cloud.faults.finalStatus("snapshot");
-    try {
-      if (status === "available") await takeSnapshot(cloud, row);
-      cloud.setSnapshotStatus(row, status);
-    } catch (error) {
-      cloud.setSnapshotStatus(row, "error");
-      addMessage(call, {
-        eventId: "VOLUME_VOLUME_SNAPSHOT_008_001",
-        text: `create snapshot:${error instanceof Error ? error.message : String(error)}`,
-        resourceType: "VOLUME_SNAPSHOT",
-        resourceId: row.id,
+    let status = canSnapshot(cloud, volume) ? cloud.faults.finalStatus("snapshot") : "error";
+    if (status === "available") {
+      await takeSnapshot(cloud, row).catch(error => {
+        process.emitWarning(`devcloud: snapshot ${row.id}: ${String(error)}`);
+        status = "error";
       });
     }
+    cloud.setSnapshotStatus(row, status);
+    if (status === "error") explain(call, row, "create failed");
   });
   return { status: 202, body: { snapshot: snapshotDetail(call, row, true) } };
+}
+
+/** Cinder's words for each way in which its work on a snapshot fails. */
+const explanations = {
+  "create failed": ["009_013", "create snapshot:Snapshot failed to create."],
+  "is busy": ["010_015", "delete snapshot:Snapshot is busy."],
+  "delete failed": ["010_016", "delete snapshot:Snapshot failed to delete."],
+} as const;
+
+function explain(call: Call, row: SnapshotRow, what: keyof typeof explanations): void {
+  const [event, text] = explanations[what];
+  addMessage(call, {
+    eventId: `VOLUME_VOLUME_SNAPSHOT_${event}`,
+    text,
+    resourceType: "VOLUME_SNAPSHOT",
+    resourceId: row.id,
+  });
 }
 
 /** Copies the volume's image and tells the listeners while no write can happen. */
@@ -177,8 +191,13 @@ function startDelete(call: Call, row: SnapshotRow): void {
   cloud.inBackground(
     "deleting snapshot",
     async () => {
-      if (cloud.faults.isBusy(row.id)) cloud.setSnapshotStatus(row, "available");
-      else await deleteSnapshotNow(cloud, row);
+      if (cloud.faults.isBusy(row.id)) {
+        cloud.setSnapshotStatus(row, "available");
+        explain(call, row, "is busy");
+      } else if (!canRemove(cloud, row)) {
+        cloud.setSnapshotStatus(row, "error_deleting");
+        explain(call, row, "delete failed");
+      } else await deleteSnapshotNow(cloud, row);
     },
     delayMs,
   );

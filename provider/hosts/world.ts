@@ -70,7 +70,7 @@ export class World {
     if (!swept) {
       const session = this.session(place);
       swept = leftovers(session, stack, { now: clock(this.environment) }).then(found =>
-        sweep(session, found, this.print),
+        sweep(session, found, { log: this.print, signal: this.abort.signal }),
       );
       this.sweeps.set(key, swept);
     }

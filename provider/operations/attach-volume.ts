@@ -1,11 +1,17 @@
 import { arch, hostname } from "node:os";
 import { attachments, type Session, undefinedIfNotFound } from "../openstack";
+import { UndoList, undoSignal } from "./undo-list";
 import { volumeKind, waitForStatus } from "./watch";
 
 /** A volume that Cinder has exported to this machine. */
 export interface AttachedVolume {
   connection: { driver_volume_type: string; [key: string]: unknown };
   detach(): Promise<void>;
+}
+
+interface WaitLimits {
+  timeoutSeconds: number;
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -16,9 +22,9 @@ export interface AttachedVolume {
 export async function attachVolume(
   session: Session,
   volumeId: string,
-  options: { timeoutSeconds: number; signal?: AbortSignal | undefined },
+  options: WaitLimits,
 ): Promise<AttachedVolume> {
-  const call = options.signal ? { signal: options.signal } : {};
+  const call = { signal: options.signal };
   const attachment = await attachments.create(
     session,
     {
@@ -34,7 +40,10 @@ export async function attachVolume(
     },
     call,
   );
-  const detach = () => detachVolume(session, volumeId, attachment.id, options.timeoutSeconds);
+  const detach = () =>
+    detachVolume(session, volumeId, attachment.id, { ...options, signal: undoSignal(options.signal) });
+  const undo = new UndoList();
+  undo.add("the attachment", detach);
   try {
     await attachments.complete(session, attachment.id, call);
     const connection = attachment.connection_info;
@@ -42,8 +51,7 @@ export async function attachVolume(
       throw new Error(`attaching volume ${volumeId} to this machine: cinder gave no connection for it`);
     return { connection: connection as AttachedVolume["connection"], detach };
   } catch (error) {
-    await detach().catch(() => undefined);
-    throw error;
+    throw await undo.undo(error);
   }
 }
 
@@ -51,12 +59,13 @@ async function detachVolume(
   session: Session,
   volumeId: string,
   attachmentId: string,
-  timeoutSeconds: number,
+  { timeoutSeconds, signal }: WaitLimits,
 ): Promise<void> {
-  await attachments.remove(session, attachmentId).catch(undefinedIfNotFound);
+  await attachments.remove(session, attachmentId, { signal }).catch(undefinedIfNotFound);
   await waitForStatus(session, volumeKind, volumeId, "available", {
     doing: `detaching volume ${volumeId} from this machine`,
     timeoutSeconds,
+    signal,
   });
 }
 
@@ -64,9 +73,10 @@ async function detachVolume(
 export async function endAttachments(
   session: Session,
   volumeId: string,
-  timeoutSeconds = 60,
+  { timeoutSeconds = 60, signal }: Partial<WaitLimits>,
 ): Promise<number> {
-  const left = await attachments.list(session, { volumeId });
-  for (const attachment of left) await detachVolume(session, volumeId, attachment.id, timeoutSeconds);
+  const left = await attachments.list(session, { volumeId }, { signal });
+  for (const attachment of left)
+    await detachVolume(session, volumeId, attachment.id, { timeoutSeconds, signal });
   return left.length;
 }

@@ -7,7 +7,7 @@ import { forgetPoints, knownPoints, noteMade, unlockOnce } from "./restic-invent
 import { asPoint, partialTag, pointOf, type ResticPoint } from "./restic-set";
 import { points, removePoint, type SnapshotSet } from "./snapshot-set";
 import { ensureTemporaryVolume, releaseTemporaryVolume, type TemporaryVolumeSpec } from "./temporary-volume";
-import { UndoList } from "./undo-list";
+import { UndoList, undoSignal } from "./undo-list";
 
 /** One run of a ResticBackup. */
 export interface BackUpVolume {
@@ -151,7 +151,10 @@ async function keepVolume(run: BackUpVolume): Promise<false> {
 
 async function release(run: BackUpVolume): Promise<void> {
   run.log("Cleanup: releasing the temporary volume");
-  await releaseTemporaryVolume(run.session, run.temporaryVolume, { volumeId: run.temporaryVolumeId });
+  await releaseTemporaryVolume(run.session, run.temporaryVolume, {
+    volumeId: run.temporaryVolumeId,
+    signal: undoSignal(run.signal),
+  });
 }
 
 /** S0's rule: a failure removes everything that the run made. The last good point of a set is never removed. */
@@ -167,6 +170,6 @@ async function takeBackSnapshot(source: SnapshotSet, run: BackUpVolume): Promise
     run.log(`keeping snapshot ${id}: it is the only good recovery point of its set`);
     return false;
   }
-  await removePoint(source, id);
+  await removePoint({ ...source, signal: undoSignal(source.signal) }, id);
   return true;
 }

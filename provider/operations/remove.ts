@@ -1,4 +1,5 @@
-import { isBadRequest, isConflict, isNotFound, messages, type Session } from "../openstack";
+import { isBadRequest, isConflict, isNotFound, type Session } from "../openstack";
+import { inCindersWords } from "./cinders-words";
 import { type Kind, WaitError, type WaitOptions, waitForRemoval } from "./watch";
 
 /** First pause before a refused removal is tried again, in milliseconds; it doubles up to `longestPauseMs`. */
@@ -63,10 +64,8 @@ export async function removeUntilGone<T extends { id: string; status: string }>(
     return (await kind.get(session, id).catch(() => undefined))?.status;
   }
 
-  async function explained(message: string): Promise<WaitError> {
-    const reasons = await messages.list(session, id).catch(() => []);
-    const newest = reasons[0]?.user_message;
-    return new WaitError(newest ? `${message}; cinder says: ${newest}` : message, true);
+  function explained(message: string): Promise<WaitError> {
+    return inCindersWords(session, id, new WaitError(message, true));
   }
 }
 

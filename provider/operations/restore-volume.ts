@@ -1,11 +1,12 @@
 import { type Session, undefinedIfNotFound, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
 import { endAttachments } from "./attach-volume";
+import { inCindersWords } from "./cinders-words";
 import { inventoryOf } from "./inventory";
 import { type Mark, toMetadata } from "./marks";
 import { removeUntilGone } from "./remove";
-import { UndoList } from "./undo-list";
-import { volumeKind, waitForStatus } from "./watch";
+import { UndoList, undoSignal } from "./undo-list";
+import { volumeKind, WaitError, waitForStatus } from "./watch";
 
 /** The volume to restore into: a new one, marked with its owner and what it is made from. */
 export interface RestoreTarget {
@@ -52,8 +53,11 @@ export async function restoreVolume<T>(
       return { volume: live, filled: undefined, made: false };
     }
     if (live) {
-      await endAttachments(session, row.id);
-      await removeUntilGone(session, volumeKind, row.id, { timeoutSeconds: target.timeoutSeconds });
+      await endAttachments(session, row.id, options);
+      await removeUntilGone(session, volumeKind, row.id, {
+        timeoutSeconds: target.timeoutSeconds,
+        ...options,
+      });
     }
     await inventory.noteGone(row.id);
   }
@@ -78,7 +82,10 @@ export async function restoreVolume<T>(
   );
   const undo = new UndoList();
   undo.add(`volume ${begun.id}`, () =>
-    removeUntilGone(session, volumeKind, begun.id, { timeoutSeconds: target.timeoutSeconds }),
+    removeUntilGone(session, volumeKind, begun.id, {
+      timeoutSeconds: target.timeoutSeconds,
+      signal: undoSignal(target.signal),
+    }),
   );
   try {
     const volume = await waitForStatus(session, volumeKind, begun.id, "available", {
@@ -91,6 +98,8 @@ export async function restoreVolume<T>(
     await inventory.noteVolume(volume);
     return { volume, filled, made: true };
   } catch (error) {
-    throw await undo.undo(error);
+    throw await undo.undo(
+      error instanceof WaitError ? await inCindersWords(session, begun.id, error) : error,
+    );
   }
 }

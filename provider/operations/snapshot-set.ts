@@ -1,9 +1,11 @@
-import { messages, type Session, snapshots } from "../openstack";
+import { type Session, snapshots } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
+import { inCindersWords } from "./cinders-words";
 import { inventoryOf, type Marked, timeOf } from "./inventory";
 import { instant, type Mark, runKey, toMetadata } from "./marks";
 import { removeUntilGone } from "./remove";
 import { applyRetention, type Decision, type Point, type Retention } from "./retention";
+import { UndoList, undoSignal } from "./undo-list";
 import { snapshotKind, WaitError, waitForStatus } from "./watch";
 
 /** A recovery point that is a Cinder snapshot. Good means `available`. */
@@ -110,11 +112,10 @@ export async function takePoint(set: SnapshotSet, take: TakePoint): Promise<Take
       return asPoint({ row, mark: take.mark });
     } catch (error) {
       if (!(error instanceof WaitError) || error.timedOut) throw timedOut(error);
-      const said = (await messages.list(set.session, id).catch(() => []))[0]?.user_message;
-      await removePoint(set, id);
-      throw new WaitError(said ? `${error.message}; cinder says: ${said}` : error.message, false, {
-        cause: error,
-      });
+      const failure = await inCindersWords(set.session, id, error);
+      const undo = new UndoList();
+      undo.add(`snapshot ${id}`, () => removePoint({ ...set, signal: undoSignal(set.signal) }, id));
+      throw await undo.undo(failure);
     }
   }
 }

@@ -32,11 +32,11 @@ export async function leftovers(
 export async function sweep(
   session: Session,
   found: readonly Leftover[],
-  log: (line: string) => void,
+  { log, signal }: { log: (line: string) => void; signal?: AbortSignal | undefined },
 ): Promise<void> {
   for (const leftover of found) {
-    await endAttachments(session, leftover.volumeId);
-    await removeUntilGone(session, volumeKind, leftover.volumeId, { timeoutSeconds: 120 });
+    await endAttachments(session, leftover.volumeId, { signal });
+    await removeUntilGone(session, volumeKind, leftover.volumeId, { timeoutSeconds: 120, signal });
     await inventoryOf(session).noteGone(leftover.volumeId);
     log(
       `swept temporary volume ${leftover.volumeId} of ${leftover.owner}, expired ${leftover.expiresAt ?? "never"}`,

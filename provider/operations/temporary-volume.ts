@@ -1,10 +1,12 @@
 import { type Session, snapshots, undefinedIfNotFound, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
 import { endAttachments } from "./attach-volume";
+import { inCindersWords } from "./cinders-words";
 import { inventoryOf } from "./inventory";
 import { fromMetadata, instant, type Mark, toMetadata } from "./marks";
 import { removeUntilGone } from "./remove";
-import { volumeKind, waitForStatus } from "./watch";
+import { UndoList, undoSignal } from "./undo-list";
+import { volumeKind, WaitError, waitForStatus } from "./watch";
 
 /** A volume that exists only while something reads it: what it is made from and whose it is. */
 export interface TemporaryVolumeSpec {
@@ -37,7 +39,10 @@ export async function ensureTemporaryVolume(
     const doing = `creating temporary volume ${row.id} from snapshot ${spec.snapshotId}`;
     let live = await volumes.get(session, row.id, options).catch(undefinedIfNotFound);
     if (live && halfAttached.has(live.status)) {
-      await endAttachments(session, row.id, spec.timeoutSeconds);
+      await endAttachments(session, row.id, {
+        timeoutSeconds: spec.timeoutSeconds,
+        signal: context.signal,
+      });
       live = await volumes.get(session, row.id, options).catch(undefinedIfNotFound);
     }
     if (live?.status === "available" || live?.status === "in-use") return { volume: live, made: false };
@@ -79,6 +84,14 @@ export async function ensureTemporaryVolume(
     options,
   );
   await inventory.noteVolume(begun);
+  const undo = new UndoList();
+  undo.add(`temporary volume ${begun.id}`, async () => {
+    await removeUntilGone(session, volumeKind, begun.id, {
+      timeoutSeconds: spec.timeoutSeconds,
+      signal: undoSignal(context.signal),
+    });
+    await inventory.noteGone(begun.id);
+  });
   try {
     const volume = await waitForStatus(session, volumeKind, begun.id, "available", {
       doing: `creating temporary volume ${begun.id} from snapshot ${spec.snapshotId}`,
@@ -88,9 +101,9 @@ export async function ensureTemporaryVolume(
     await inventory.noteVolume(volume);
     return { volume, made: true };
   } catch (error) {
-    await removeUntilGone(session, volumeKind, begun.id, { timeoutSeconds: spec.timeoutSeconds });
-    await inventory.noteGone(begun.id);
-    throw error;
+    throw await undo.undo(
+      error instanceof WaitError ? await inCindersWords(session, begun.id, error) : error,
+    );
   }
 }
 
@@ -103,13 +116,15 @@ export async function releaseTemporaryVolume(
   const found = await existing(session, spec);
   const ids = new Set(found.map(({ row }) => row.id));
   if (options.volumeId && !ids.has(options.volumeId)) {
-    const row = await volumes.get(session, options.volumeId).catch(undefinedIfNotFound);
+    const row = await volumes
+      .get(session, options.volumeId, { signal: options.signal })
+      .catch(undefinedIfNotFound);
     const mark = fromMetadata(row?.metadata);
     if (mark?.role === "temporary" && mark.owner === spec.owner) ids.add(options.volumeId);
   }
   await Promise.all(
     [...ids].map(async id => {
-      await endAttachments(session, id);
+      await endAttachments(session, id, { signal: options.signal });
       await removeUntilGone(session, volumeKind, id, {
         timeoutSeconds: spec.timeoutSeconds,
         signal: options.signal,

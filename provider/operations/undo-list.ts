@@ -1,3 +1,5 @@
+import { setMaxListeners } from "node:events";
+
 /** A failure together with what its clean-up could not do. The first error stays the cause. */
 export class UndoneError extends Error {
   constructor(
@@ -12,6 +14,32 @@ export class UndoneError extends Error {
     super(parts.join("; "), { cause: first });
     this.name = "UndoneError";
   }
+}
+
+/** How long undoing may still take once the run is cancelled; as long as restic gets to end. Tests shorten it. */
+export const afterCancel = { seconds: 30 };
+
+const undoSignals = new WeakMap<AbortSignal, AbortSignal>();
+
+/**
+ * The signal for undoing and releasing what a run made: a cancelled run still tries to, for a while. It aborts `afterCancel`
+ * later than the run's own.
+ */
+export function undoSignal(run: AbortSignal | undefined): AbortSignal | undefined {
+  if (!run) return undefined;
+  const known = undoSignals.get(run);
+  if (known) return known;
+  const undoing = new AbortController();
+  undoSignals.set(run, undoing.signal);
+  setMaxListeners(0, undoing.signal);
+  const giveUp = () => {
+    const { seconds } = afterCancel;
+    const reason = new Error(`gave up ${seconds} s after the run was cancelled`);
+    setTimeout(() => undoing.abort(reason), seconds * 1000).unref();
+  };
+  if (run.aborted) giveUp();
+  else run.addEventListener("abort", giveUp, { once: true });
+  return undoing.signal;
 }
 
 interface Step {

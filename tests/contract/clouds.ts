@@ -2,7 +2,7 @@ import { execFile, spawn } from "node:child_process";
 import { copyFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
-import { type Devcloud, startDevcloud } from "../../devcloud";
+import { startDevcloud } from "../../devcloud";
 import type { Openstack } from "../services";
 import { type Client, type OpenstackEnvironment, signIn } from "../services/client";
 import { FaultProxy } from "./fault-proxy";
@@ -30,10 +30,13 @@ export interface NewVolume {
   attached?: boolean;
 }
 
+type Release = () => Promise<void>;
+
 export interface CloudUnderTest {
   kind: CloudKind;
-  volumeType: string;
-  /** Cinder's NFS driver cannot snapshot an attached volume without Nova's help; the others can. */
+  /** Whose ways the volumes have; also their volume type. */
+  backend: "rbd" | "nfs";
+  /** Cinder's NFS driver cannot snapshot an attached volume without Nova's help. */
   snapshotsAttached: boolean;
   /** OS_* of each, through the fault proxy. */
   environments: Record<Who, OpenstackEnvironment>;
@@ -41,14 +44,18 @@ export interface CloudUnderTest {
   /** Past the proxy: what an operator or another program does. */
   demo: Client;
   admin: Client;
-  /** Behind the devcloud; only there can its work be made to fail. */
-  devcloud?: Devcloud;
   /** Adds a volume of a GiB with the image's bytes in it. */
   addVolume(volume?: NewVolume): Promise<string>;
   /** Everything in the project `demo`. */
   objects(): Promise<CloudObject[]>;
+  /** Makes snapshots of a volume fail in the backend, until the returned function is called. */
+  breakSnapshots(volumeId: string): Promise<Release>;
+  /** Adds a volume with this many snapshots that have this metadata and are the youngest; ends with the returned function. */
+  addSnapshots(count: number, metadata: Record<string, string>): Promise<Release>;
   /** Holds a volume open as a mount would; ends with the returned function. Only where the backend minds. */
-  hold?(volumeId: string): Promise<() => Promise<void>>;
+  holdVolume?(volumeId: string): Promise<Release>;
+  /** Keeps a snapshot busy; ends with the returned function. Only where the backend knows that. */
+  holdSnapshot?(volumeId: string, snapshotId: string): Promise<Release>;
   stop(): Promise<void>;
 }
 
@@ -60,31 +67,45 @@ export async function cloudUnderTest(kind: CloudKind, services?: Openstack): Pro
 }
 
 async function devcloudUnderTest(): Promise<CloudUnderTest> {
-  const devcloud = await startDevcloud({ statusDelayMs: 5 });
+  const devcloud = await startDevcloud({ statusDelayMs: 5, volumeTypes: ["rbd"] });
   const common = await behindProxy({
     demo: devcloud.environment,
     reader: devcloud.environmentOf("viewer", "demo"),
     other: devcloud.environmentOf("stranger", "other"),
     admin: devcloud.environmentOf("admin", "demo"),
   });
+  const held = (id: string): Release => {
+    devcloud.faults.busyDelete(id, Number.POSITIVE_INFINITY);
+    return async () => devcloud.faults.busyDelete(id, 0);
+  };
   return {
     ...common,
     kind: "devcloud",
-    volumeType: "nfs",
+    backend: "rbd",
     snapshotsAttached: true,
-    devcloud,
     async addVolume({ imageFile, attached } = {}) {
       const row = await devcloud.addVolume({
         sizeGib: 1,
         ...(imageFile === undefined ? { sizeBytes: 1 << 20 } : { imageFile }),
-        ...(attached && { attachedTo: true as const }),
       });
+      if (attached) await attach(common.demo, row.id);
       return row.id;
     },
-    async hold(volumeId) {
-      devcloud.faults.busyDelete(volumeId, Number.POSITIVE_INFINITY);
-      return async () => devcloud.faults.busyDelete(volumeId, 0);
+    async breakSnapshots() {
+      devcloud.faults.nextSnapshotStatus("error");
+      return async () => {};
     },
+    async addSnapshots(count, metadata) {
+      const { id: volumeId } = await devcloud.addVolume({ sizeGib: 1, sizeBytes: 1 << 20 });
+      for (let index = 0; index < count; index++)
+        await devcloud.addSnapshot({ volumeId, metadata, status: "error" });
+      return async () => {
+        await common.demo.call("DELETE", "volumev3", `/volumes/${volumeId}?cascade=true`);
+        await reaches(common.demo, `/volumes/${volumeId}`, "gone");
+      };
+    },
+    holdVolume: async volumeId => held(volumeId),
+    holdSnapshot: async (_volumeId, snapshotId) => held(snapshotId),
     async stop() {
       await common.faults.stop();
       await devcloud.stop();
@@ -107,7 +128,7 @@ async function realCloudUnderTest(kind: "rbd" | "nfs", services: Openstack): Pro
   return {
     ...common,
     kind,
-    volumeType: kind,
+    backend: kind,
     snapshotsAttached: kind === "rbd",
     async addVolume({ imageFile, attached } = {}) {
       const wanted = { size: 1, volume_type: kind };
@@ -122,20 +143,106 @@ async function realCloudUnderTest(kind: "rbd" | "nfs", services: Openstack): Pro
         const image = `rbd:volumes/volume-${volume.id}`;
         await run("qemu-img", ["convert", "-n", "-f", "raw", "-O", "raw", imageFile, image], tools);
       }
-      if (attached) {
-        const connector = { host: "guest", ip: "127.0.0.1" };
-        const attachment = (
-          await demo.call("POST", "volumev3", "/attachments", {
-            attachment: { volume_uuid: volume.id, connector },
-          })
-        ).body.attachment;
-        await demo.call("POST", "volumev3", `/attachments/${attachment.id}/action`, { "os-complete": {} });
-        await reaches(demo, `/volumes/${volume.id}`, "in-use");
-      }
+      if (attached) await attach(demo, volume.id);
       return volume.id;
     },
-    ...(kind === "rbd" && { hold: volumeId => holdImage(volumeId, tools.env) }),
+    async breakSnapshots(volumeId) {
+      if (kind === "nfs") {
+        const attachmentId = await attach(demo, volumeId);
+        return async () => {
+          await demo.call("DELETE", "volumev3", `/attachments/${attachmentId}`);
+        };
+      }
+      const image = `volumes/volume-${volumeId}`;
+      await run("rbd", ["mv", image, `${image}-hidden`], tools);
+      return async () => {
+        await run("rbd", ["mv", `${image}-hidden`, image], tools);
+      };
+    },
+    addSnapshots: (count, metadata) => copySnapshots(services, demo, { count, metadata, volumeType: kind }),
+    ...(kind === "rbd" && {
+      holdVolume: volumeId => holdImage(volumeId, tools.env),
+      async holdSnapshot(volumeId, snapshotId) {
+        // Cinder flattens the clones of a snapshot that it removes; it does not see those in Ceph's trash.
+        const clone = `volumes/held-${snapshotId}`;
+        await run("rbd", ["clone", `volumes/volume-${volumeId}@snapshot-${snapshotId}`, clone], tools);
+        await run("rbd", ["trash", "mv", clone], tools);
+        return async () => {
+          const { stdout } = await run("rbd", ["trash", "ls", "volumes", "--format", "json"], tools);
+          const trash = JSON.parse(stdout) as { id: string; name: string }[];
+          const id = trash.find(({ name }) => name === `held-${snapshotId}`)?.id;
+          await run("rbd", ["trash", "rm", `volumes/${id}`], tools);
+        };
+      },
+    }),
     stop: () => common.faults.stop(),
+  };
+}
+
+/** Attaches a volume as a host does that is no server of Nova's; the attachment's id. */
+async function attach(client: Client, volumeId: string): Promise<string> {
+  const attachment = { volume_uuid: volumeId, connector: { host: "guest", ip: "127.0.0.1" } };
+  const { id } = (await client.call("POST", "volumev3", "/attachments", { attachment })).body.attachment;
+  await client.call("POST", "volumev3", `/attachments/${id}/action`, { "os-complete": {} });
+  await reaches(client, `/volumes/${volumeId}`, "in-use");
+  return id;
+}
+
+/**
+ * One real snapshot, and copies of its row in Cinder's own database: a thousand snapshots would take a quarter of an
+ * hour, and only their rows matter to a listing. The copies are younger by a second each, and only their rows are
+ * removed again.
+ */
+async function copySnapshots(
+  services: Openstack,
+  demo: Client,
+  { count, metadata, volumeType }: { count: number; metadata: Record<string, string>; volumeType: string },
+): Promise<Release> {
+  const { volume } = (
+    await demo.call("POST", "volumev3", "/volumes", { volume: { size: 1, volume_type: volumeType } })
+  ).body;
+  await reaches(demo, `/volumes/${volume.id}`, "available");
+  const wanted = { volume_id: volume.id, name: "the real one", metadata };
+  const { snapshot } = (await demo.call("POST", "volumev3", "/snapshots", { snapshot: wanted })).body;
+  await reaches(demo, `/snapshots/${snapshot.id}`, "available");
+  const columnsOf = async (table: string) =>
+    (
+      await services.sql(
+        `SELECT column_name FROM information_schema.columns WHERE table_schema = 'cinder' AND table_name = '${table}'`,
+      )
+    )
+      .trim()
+      .split("\n");
+  const copy = async (table: string, own: Record<string, string>, from: string) => {
+    const columns = (await columnsOf(table)).filter(name => table === "snapshots" || name !== "id");
+    const values = columns.map(name => own[name] ?? `original.\`${name}\``);
+    const names = columns.map(name => `\`${name}\``);
+    await services.sql(`INSERT INTO cinder.${table} (${names}) SELECT ${values} FROM ${from}`);
+  };
+  await copy(
+    "snapshots",
+    {
+      id: "UUID()",
+      display_name: "'a copy'",
+      created_at: "DATE_ADD(original.created_at, INTERVAL number.seq SECOND)",
+    },
+    `cinder.snapshots original, cinder.seq_1_to_${count - 1} number WHERE original.id = '${snapshot.id}'`,
+  );
+  const copies = `SELECT id FROM cinder.snapshots WHERE volume_id = '${volume.id}' AND display_name = 'a copy'`;
+  await copy(
+    "snapshot_metadata",
+    { snapshot_id: "copy.id" },
+    `cinder.snapshot_metadata original, (${copies}) copy WHERE original.snapshot_id = '${snapshot.id}'`,
+  );
+  return async () => {
+    await services.sql(
+      `DELETE FROM cinder.snapshot_metadata WHERE snapshot_id IN (${copies});` +
+        `DELETE FROM cinder.snapshots WHERE volume_id = '${volume.id}' AND display_name = 'a copy'`,
+    );
+    for (const path of [`/snapshots/${snapshot.id}`, `/volumes/${volume.id}`]) {
+      await demo.call("DELETE", "volumev3", path);
+      await reaches(demo, path, "gone");
+    }
   };
 }
 

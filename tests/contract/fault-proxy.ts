@@ -18,8 +18,8 @@ export type Harm =
   | { lost: "answer" }
   /** The request waits first. */
   | { delayMs: number }
-  /** Called first, then the request goes on. */
-  | { before: () => void };
+  /** Called first and waited for, then the request goes on. */
+  | { before: () => unknown };
 
 /** Which requests a fault harms, and how often. */
 export interface ProxyFault {
@@ -55,8 +55,6 @@ export class FaultProxy {
   readonly requests: PassedRequest[] = [];
   /** Every token that passed by. */
   readonly tokens = new Set<string>();
-  /** In place of every `limit` that is larger: an operator's `osapi_max_limit`. */
-  pageSize = Number.POSITIVE_INFINITY;
   private readonly server: Server;
   private readonly agent = new Agent({ keepAlive: true });
   private entries: Entry[] = [];
@@ -86,7 +84,6 @@ export class FaultProxy {
 
   clear(): void {
     this.entries = [];
-    this.pageSize = Number.POSITIVE_INFINITY;
   }
 
   /** Resolves when the cloud has answered everything that got through, also to clients that are gone. */
@@ -109,7 +106,7 @@ export class FaultProxy {
     if (typeof token === "string") this.tokens.add(token);
     const body = await collected(incoming);
     const harm = this.harmOf(`${method} ${path}`);
-    if (harm && "before" in harm) harm.before();
+    if (harm && "before" in harm) await harm.before();
     if (harm && "delayMs" in harm) await new Promise(resolve => setTimeout(resolve, harm.delayMs));
     if (harm && "lost" in harm && harm.lost === "request") return void incoming.socket.destroy();
     if (harm && "status" in harm) {
@@ -147,8 +144,6 @@ export class FaultProxy {
   ): Promise<{ status: number; headers: IncomingMessage["headers"]; body: Buffer }> {
     const [, name = "", rest = ""] = /^\/([^/]+)(.*)$/.exec(path) ?? [];
     const url = new URL(`${this.upstreams[name]}${rest}`);
-    if (Number(url.searchParams.get("limit")) > this.pageSize)
-      url.searchParams.set("limit", String(this.pageSize));
     const { host: _, connection: __, ...headers } = incoming.headers;
     return new Promise((resolve, reject) => {
       const outgoing = request(url, { method, headers, agent: this.agent }, async reply => {

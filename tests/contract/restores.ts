@@ -137,7 +137,7 @@ export function describeRestores(
         backupOwner: owner,
         repository,
         sizeGib: 1,
-        volumeType: scene.cloud.volumeType,
+        volumeType: scene.cloud.backend,
         deletionPolicy: "delete",
         timeoutSeconds: 120,
       });

@@ -1,4 +1,4 @@
-import { cp, mkdir } from "node:fs/promises";
+import { chmod, cp, mkdir, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { makeExt4Image } from "../../devcloud";
 import { openRepository } from "../../provider/restic";
@@ -24,13 +24,58 @@ export interface Row {
   moves: boolean;
   /** Why a read after the deletion still finds it; without this it must not. */
   staysReadable?: string;
-  /** Makes a read of the resource fail otherwise than by a 404. */
-  failRead(scene: Scene, held: Held): Held;
+  /** What makes a read fail otherwise than by a 404, one after the other. */
+  failedReads: readonly FailedRead[];
 }
 
-const failCloud: Row["failRead"] = (scene, held) => {
-  scene.cloud.faults.inject({ harm: { status: 500 }, match: /^GET \/volume/, times: 100 });
-  return held;
+interface FailedRead {
+  how: string;
+  /** Brings the failure about; what is to be read then. */
+  fail(scene: Scene, held: Held): Held | Promise<Held>;
+  /** What the read says; without this it asks nobody and answers what is in the state. */
+  error?: RegExp | undefined;
+}
+
+const brokenCloud: FailedRead = {
+  how: "a 500 of the cloud",
+  fail(scene, held) {
+    scene.cloud.faults.inject({ harm: { status: 500 }, match: /^GET \/volume/, times: 100 });
+    return held;
+  },
+  error: /HTTP 500, cinder/,
+};
+
+const wrongPassword: FailedRead = {
+  how: "a wrong password",
+  fail(_scene, held) {
+    const { repository } = held.state as { repository?: Properties };
+    const wrong = { password: "another-password-nobody-must-see" };
+    const changed = repository ? { repository: { ...repository, ...wrong } } : wrong;
+    return { ...held, state: { ...held.state, ...changed } };
+  },
+  error: /wrong password/,
+};
+
+const brokenRepository: FailedRead = {
+  how: "a repository that cannot be read",
+  async fail(_scene, held) {
+    const { repository, url } = held.state as { repository?: { url: string }; url?: string };
+    const config = path.join(repository?.url ?? String(url), "config");
+    await chmod(config, 0o600);
+    await writeFile(config, Buffer.alloc(155, 7));
+    return held;
+  },
+  error: /ciphertext verification failed/,
+};
+
+const lostRepository: FailedRead = {
+  how: "a repository that is not there",
+  async fail(_scene, held) {
+    const { repository } = held.state as { repository: { url: string } };
+    await rename(repository.url, `${repository.url}-elsewhere`);
+    return held;
+  },
+  error: /unable to open config file|repository does not exist/,
 };
 
 /** One row a type of the registry. */
@@ -47,7 +92,7 @@ export const rows: Readonly<Record<string, Row>> = {
     wrong: { volumeId: 5 },
     objects: 1,
     moves: false,
-    failRead: failCloud,
+    failedReads: [brokenCloud],
   },
   TemporaryVolume: {
     inputs: async scene => ({
@@ -60,7 +105,7 @@ export const rows: Readonly<Record<string, Row>> = {
     objects: 1,
     moves: false,
     staysReadable: "gone is converged",
-    failRead: (_scene, held) => held,
+    failedReads: [{ ...brokenCloud, error: undefined }],
   },
   VolumeRestore: {
     inputs: async scene => ({
@@ -73,7 +118,7 @@ export const rows: Readonly<Record<string, Row>> = {
     wrong: { metadata: "none" },
     objects: 1,
     moves: false,
-    failRead: failCloud,
+    failedReads: [brokenCloud],
   },
   ResticRepository: {
     inputs: async scene => ({
@@ -86,7 +131,7 @@ export const rows: Readonly<Record<string, Row>> = {
     objects: 0,
     moves: false,
     staysReadable: "it never deletes data",
-    failRead: withWrongPassword,
+    failedReads: [wrongPassword, brokenRepository],
   },
   ResticBackup: {
     async inputs(scene) {
@@ -106,7 +151,7 @@ export const rows: Readonly<Record<string, Row>> = {
     wrong: { paths: "/var/lib" },
     objects: 0,
     moves: true,
-    failRead: withWrongPassword,
+    failedReads: [wrongPassword, brokenRepository, lostRepository],
   },
 };
 
@@ -159,11 +204,4 @@ export function newWorkshop(directory: string): void {
   workshop.directory = directory;
   template = undefined;
   image = undefined;
-}
-
-function withWrongPassword(_scene: Scene, held: Held): Held {
-  const { repository } = held.state as { repository?: Properties };
-  const wrong = { password: "another-password-nobody-must-see" };
-  const changed = repository ? { repository: { ...repository, ...wrong } } : wrong;
-  return { ...held, state: { ...held.state, ...changed } };
 }

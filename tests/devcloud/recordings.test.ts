@@ -450,6 +450,64 @@ const told: Record<string, Step> = {
     replay.devcloud.faults.volumeService("down");
   },
   "517": replay => replay.devcloud.faults.volumeService("up"),
+  "530": async replay => {
+    const clone = idIn("cinder", "cinder-530", /volumes\/([0-9a-f-]{36})/);
+    const cloned = idIn("cinder", "cinder-530", /"snapshot_id":"([0-9a-f-]{36})"/);
+    const first = await replay.createVolume("volume at the chain's beginning", {
+      name: "chain1",
+      volume_type: "rbd",
+    });
+    await replay.settle();
+    const doomed = idIn("cinder", "cinder-531", /snapshots\/([0-9a-f-]{36})/);
+    const snapshot = await replay.createSnapshot(doomed, { volume_id: first });
+    await replay.settle();
+    const middle = await replay.createVolume("volume amid the chain", { snapshot_id: snapshot });
+    await replay.settle();
+    const second = await replay.createSnapshot(cloned, { volume_id: middle });
+    await replay.settle();
+    await replay.createVolume(clone, { name: "chain3", snapshot_id: second });
+    await replay.settle();
+  },
+  "535": async replay => {
+    const clone = replay.own(idIn("cinder", "cinder-530", /volumes\/([0-9a-f-]{36})/));
+    const cloned = replay.own(idIn("cinder", "cinder-530", /"snapshot_id":"([0-9a-f-]{36})"/));
+    for (const path of [
+      `volumes/${clone}`,
+      `snapshots/${cloned}`,
+      `volumes/${replay.own("volume amid the chain")}`,
+    ]) {
+      assert.equal((await replay.demo.send("DELETE", `/${path}`)).status, 202);
+      await replay.settle();
+    }
+    const id = replay.own(idIn("cinder", "cinder-535", /snapshots\/([0-9a-f-]{36})/));
+    await replay.admin.send("POST", `/snapshots/${id}/action`, {
+      "os-reset_status": { status: "available" },
+    });
+  },
+  "537": async replay => {
+    const volume = await replay.createVolume("volume of the busy snapshot", { volume_type: "rbd" });
+    await replay.settle();
+    const busy = idIn("cinder", "cinder-537", /snapshots\/([0-9a-f-]{36})/);
+    replay.devcloud.faults.busyDelete(await replay.createSnapshot(busy, { volume_id: volume }));
+    await replay.settle();
+  },
+  "540": async replay => {
+    const busy = replay.own(idIn("cinder", "cinder-537", /snapshots\/([0-9a-f-]{36})/));
+    await replay.demo.send("DELETE", `/snapshots/${busy}`);
+    const id = idIn("cinder", "cinder-540", /"volume_id":"([0-9a-f-]{36})"/);
+    const volume = await replay.createVolume(id, { name: "nfs-held", volume_type: "nfs" });
+    await replay.settle();
+    const connector = { host: "guest", ip: "127.0.0.1" };
+    const { attachment } = (
+      await replay.demo.send(
+        "POST",
+        "/attachments",
+        { attachment: { volume_uuid: volume, connector } },
+        "3.71",
+      )
+    ).body;
+    await replay.demo.send("POST", `/attachments/${attachment.id}/action`, { "os-complete": {} }, "3.71");
+  },
   "keystone-13": async replay => {
     replay.extraTokens.latest = await oneMoreToken(replay, {});
   },
@@ -519,7 +577,7 @@ describe("recordings of a real cloud", () => {
     const unknown = Object.keys(notReplayed).filter(name => !names.includes(name));
     assert.deepEqual(
       { unknown, replayed: names.length - Object.keys(notReplayed).length },
-      { unknown: [], replayed: 291 },
+      { unknown: [], replayed: 306 },
     );
   });
 });

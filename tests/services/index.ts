@@ -35,6 +35,8 @@ export interface Openstack {
   /** Folder of the NFS backend's raw files, one a volume. */
   shareDirectory: string;
   runDirectory: string;
+  /** Executes statements in the services' database as its administrator; rows come tab-separated. */
+  sql(statements: string): Promise<string>;
   logs: string[];
   /** Ends everything and removes the folder; `keepLogs` leaves its `log/`. */
   stop(options?: { keepLogs?: boolean }): Promise<void>;
@@ -74,6 +76,7 @@ async function bringUp(run: Run, backends: cinder.Backend[], withNova: boolean):
     backends,
     shareDirectory: block.shareDirectory,
     runDirectory: run.directory,
+    sql: database.sql,
     logs: services.flatMap(one => one?.logs ?? []),
     stop: options => run.stop(options),
   };

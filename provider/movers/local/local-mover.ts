@@ -44,7 +44,7 @@ async function opened<T>(
   use: (volume: OpenedVolume) => Promise<T>,
 ): Promise<T> {
   await localMover.cleanup(run);
-  await endAttachments(run.session, run.volumeId);
+  await endAttachments(run.session, run.volumeId, { signal: run.signal });
   const attached = await attachVolume(run.session, run.volumeId, {
     timeoutSeconds: attachTimeoutSeconds,
     signal: run.signal,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { UndoList, UndoneError } from "../../../provider/operations/undo-list";
+import { once } from "node:events";
+import { afterCancel, UndoList, UndoneError, undoSignal } from "../../../provider/operations/undo-list";
 
 describe("UndoList", () => {
   it("undoes newest first and keeps the first error as the cause", async () => {
@@ -33,5 +34,38 @@ describe("UndoList", () => {
   it("passes the error through when there is nothing to undo", async () => {
     const first = new Error("wrong password");
     assert.equal(await new UndoList().undo(first), first);
+  });
+});
+
+describe("undoSignal", () => {
+  const { seconds } = afterCancel;
+  afterEach(() => {
+    afterCancel.seconds = seconds;
+  });
+
+  it("outlives the cancelled run, but not for long", async () => {
+    afterCancel.seconds = 0.05;
+    const run = new AbortController();
+    const undoing = undoSignal(run.signal);
+    assert.ok(undoing);
+    assert.equal(undoSignal(run.signal), undoing);
+    const ended = once(undoing, "abort");
+    run.abort();
+    assert.equal(undoing.aborted, false);
+    await ended;
+    assert.equal((undoing.reason as Error).message, "gave up 0.05 s after the run was cancelled");
+  });
+
+  it("leaves time to undo when it is first asked for after the cancel", async () => {
+    afterCancel.seconds = 0.05;
+    const undoing = undoSignal(AbortSignal.abort());
+    assert.ok(undoing);
+    assert.equal(undoing.aborted, false);
+    await once(undoing, "abort");
+  });
+
+  it("is never aborted while nobody cancels", () => {
+    assert.equal(undoSignal(new AbortController().signal)?.aborted, false);
+    assert.equal(undoSignal(undefined), undefined);
   });
 });
