@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from "node:util";
 import { check } from "../resources/check";
 import { diff } from "../resources/diff";
 import { registry } from "../resources/registry";
-import { type Context, PartialFailure, type ResourceType } from "../resources/resource";
+import { type Context, metaOf, PartialFailure, type ResourceType } from "../resources/resource";
 import { unknownValue } from "../resources/unknown";
 import { configurationKeys } from "./configuration-keys";
 import { World } from "./world";
@@ -28,6 +29,9 @@ interface DynamicProvider {
 }
 
 let world: World | undefined;
+
+/** What this process has created or taken over, by type and id, with its inputs. */
+const created = new Map<string, Properties>();
 
 /** The provider of one resource type. */
 export function dynamicProvider(name: string): DynamicProvider {
@@ -65,6 +69,7 @@ export function dynamicProvider(name: string): DynamicProvider {
       return clean(async () => {
         const context = await begin(type, inputs);
         const { id, outputs } = await type.create(bare(inputs), context);
+        created.set(`${name} ${id}`, inputs);
         return { id, outs: { ...bare(inputs), ...outputs } };
       }, inputs);
     },
@@ -84,9 +89,25 @@ export function dynamicProvider(name: string): DynamicProvider {
     },
 
     async delete(id, props) {
-      return clean(() => type.delete(id, bare(props), contextOf(props)));
+      return clean(async () => {
+        const context = contextOf(props);
+        if (isReplacedByItself(type, id, props))
+          context.log("its replacement has taken over what it made: nothing is removed");
+        else await type.delete(id, bare(props), context);
+      });
     },
   };
+}
+
+/**
+ * `pulumi up --replace` creates a resource anew from the same inputs, which adopts what is there, and deletes the old one
+ * afterwards: that would remove the adopted points.
+ */
+function isReplacedByItself(type: ResourceType, id: string, props: Properties): boolean {
+  const successor = created.get(`${type.name} ${id}`);
+  if (!successor) return false;
+  const identity = Object.entries(type.inputs.shape).filter(([, field]) => metaOf(field).replaceOnChanges);
+  return identity.every(([key]) => isDeepStrictEqual(successor[key], props[key]));
 }
 
 function startWorld(config: { get(key: string): string | undefined }): World {

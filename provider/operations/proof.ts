@@ -27,7 +27,7 @@ export async function noteBegun(
     [backingUpKey]: begun.takenAt,
     "osbackup-expires-at": instant(new Date(begun.now.getTime() + keptDays * 86_400_000)),
   };
-  await volumes.setMetadata(session, volume.id, metadata, signal ? { signal } : {});
+  await volumes.setMetadata(session, volume.id, metadata, { signal });
   await inventoryOf(session).noteVolume({ ...volume, metadata: { ...volume.metadata, ...metadata } });
 }
 

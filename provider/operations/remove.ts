@@ -30,7 +30,7 @@ export async function removeUntilGone<T extends { id: string; status: string }>(
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
     options.signal?.throwIfAborted();
     try {
-      await kind.remove(session, id);
+      await kind.remove(session, id, { signal: options.signal });
       const remainingSeconds = Math.max(1, Math.round((deadline - Date.now()) / 1000));
       const end = await waitForRemoval(session, kind, id, {
         doing,

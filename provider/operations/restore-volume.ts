@@ -3,7 +3,7 @@ import type { Volume } from "../openstack/volumes";
 import { endAttachments } from "./attach-volume";
 import { inCindersWords } from "./cinders-words";
 import { inventoryOf } from "./inventory";
-import { type Mark, toMetadata } from "./marks";
+import { fromMetadata, type Mark, toMetadata } from "./marks";
 import { removeUntilGone } from "./remove";
 import { UndoList, undoSignal } from "./undo-list";
 import { volumeKind, WaitError, waitForStatus } from "./watch";
@@ -41,17 +41,17 @@ export async function restoreVolume<T>(
 ): Promise<{ volume: Volume; filled: T | undefined; made: boolean }> {
   const { session } = target;
   const inventory = inventoryOf(session);
-  const options = target.signal ? { signal: target.signal } : {};
+  const options = { signal: target.signal };
   for (const { row } of await inventory.ownVolumes(
     mark => mark.role === "restored" && mark.owner === target.mark.owner,
   )) {
     if (row.metadata?.[sourceMetadata] !== target.sourceKey) continue;
     const live = await volumes.get(session, row.id, options).catch(undefinedIfNotFound);
-    if (live?.metadata?.[stateMetadata] === "complete") {
-      // A replacement is made beside the volume that it replaces, which is removed afterwards.
-      if (live.metadata[wishesMetadata] !== target.wishes) continue;
-      return { volume: live, filled: undefined, made: false };
-    }
+    const state = live?.metadata?.[stateMetadata];
+    // A replacement is made beside the volume that it replaces; what was handed to the user is nobody's any more.
+    if (state === "kept" || (state === "complete" && live?.metadata?.[wishesMetadata] !== target.wishes))
+      continue;
+    if (live && state === "complete") return { volume: live, filled: undefined, made: false };
     if (live) {
       await endAttachments(session, row.id, options);
       await removeUntilGone(session, volumeKind, row.id, {
@@ -102,4 +102,16 @@ export async function restoreVolume<T>(
       error instanceof WaitError ? await inCindersWords(session, begun.id, error) : error,
     );
   }
+}
+
+/** Says on a restored volume of this owner that it outlives its resource: no later restore takes it for its own. */
+export async function keepRestored(
+  session: Session,
+  id: string,
+  owner: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const row = await volumes.get(session, id, { signal }).catch(undefinedIfNotFound);
+  if (fromMetadata(row?.metadata)?.owner !== owner) return;
+  await volumes.setMetadata(session, id, { [stateMetadata]: "kept" }, { signal });
 }

@@ -95,7 +95,7 @@ export async function takePoint(set: SnapshotSet, take: TakePoint): Promise<Take
       force: take.force,
       metadata: { ...take.metadata, ...toMetadata(take.mark) },
     },
-    { ...(set.signal && { signal: set.signal }) },
+    { signal: set.signal },
   );
   await inventory.noteSnapshot(begun);
   return { point: await settled(begun.id), made: true };

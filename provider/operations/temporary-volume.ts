@@ -34,7 +34,7 @@ export async function ensureTemporaryVolume(
   context: { now: Date; log: (line: string) => void; signal?: AbortSignal | undefined },
 ): Promise<{ volume: Volume; made: boolean }> {
   const inventory = inventoryOf(session);
-  const options = context.signal ? { signal: context.signal } : {};
+  const options = { signal: context.signal };
   for (const { row } of await existing(session, spec)) {
     const doing = `creating temporary volume ${row.id} from snapshot ${spec.snapshotId}`;
     let live = await volumes.get(session, row.id, options).catch(undefinedIfNotFound);

@@ -30,7 +30,7 @@ export interface Kind<T extends Row> {
   leaving(session: Session): Promise<T[]>;
   /** Every one that carries our mark. */
   ours(session: Session): Promise<T[]>;
-  remove(session: Session, id: string): Promise<void>;
+  remove(session: Session, id: string, options: { signal?: AbortSignal | undefined }): Promise<void>;
 }
 
 const ourMark = { "managed-by": managedBy };

@@ -144,8 +144,8 @@ async function converge(
   context: Context,
 ): Promise<Outputs> {
   const repository = context.repository(accessOf(accessPart(given)));
-  const signal = context.signal ? { signal: context.signal } : {};
-  const made = given.initialise && (await repository.ensureInitialised(signal)) === "created";
+  const { signal } = context;
+  const made = given.initialise && (await repository.ensureInitialised({ signal })) === "created";
   const fresh: Outputs = {
     made: made || (state?.made ?? false),
     resticVersion: (await repository.version()).text,
@@ -160,7 +160,7 @@ async function converge(
     fresh[lastOf[kind]] = slot;
     if (made) continue;
     context.log(`${kind}, due since ${slot}`);
-    const limits = { ...signal, timeoutSeconds: given.timeoutSeconds };
+    const limits = { signal, timeoutSeconds: given.timeoutSeconds };
     if (kind === "check") await repository.check({ ...limits, readDataSubset: given.readDataSubset });
     if (kind === "prune") await repository.prune(limits);
     if (kind === "copy" && given.copyTo) await copy(given, given.copyTo, context);
@@ -182,10 +182,10 @@ function isDue(
 async function copy(given: Inputs, to: z.output<typeof repositoryAccess>, context: Context): Promise<void> {
   const from = accessOf(accessPart(given));
   const second = context.repository(accessOf(to));
-  const signal = context.signal ? { signal: context.signal } : {};
-  await second.ensureInitialised({ ...signal, chunkerFrom: from });
-  const ids = (await context.repository(from).snapshots(signal)).map(snapshot => snapshot.id);
-  if (ids.length > 0) await second.copyFrom(from, ids, { ...signal, timeoutSeconds: given.timeoutSeconds });
+  const { signal } = context;
+  await second.ensureInitialised({ signal, chunkerFrom: from });
+  const ids = (await context.repository(from).snapshots({ signal })).map(snapshot => snapshot.id);
+  if (ids.length > 0) await second.copyFrom(from, ids, { signal, timeoutSeconds: given.timeoutSeconds });
 }
 
 function accessPart(given: Inputs): z.output<typeof repositoryAccess> {

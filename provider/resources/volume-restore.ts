@@ -6,7 +6,7 @@ import type { Volume } from "../openstack/volumes";
 import { fromMetadata, instant } from "../operations/marks";
 import { removeUntilGone } from "../operations/remove";
 import { pointsAmong } from "../operations/restic-set";
-import { restoreVolume } from "../operations/restore-volume";
+import { keepRestored, restoreVolume } from "../operations/restore-volume";
 import { volumeKind } from "../operations/watch";
 import type { ResticSnapshot } from "../restic";
 import { deletionPolicy, owner, place } from "./inputs";
@@ -168,6 +168,9 @@ export const volumeRestore = resourceType({
   async delete(id, state, context) {
     if (state.deletionPolicy === "retain") {
       context.log(`deletionPolicy is 'retain': restored volume ${id} stays`);
+      await keepRestored(context.session(state), id, state.owner, context.signal).catch((error: Error) =>
+        context.warn(`a later restore may take volume ${id} for its own: ${error.message}`),
+      );
       return;
     }
     const session = context.session(state);
@@ -219,7 +222,7 @@ async function fromCinder(
 async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs, "durationSeconds">> {
   const access = accessOf(given.repository as z.output<typeof repositoryAccess>);
   const wanted = given.resticSnapshotId as string;
-  const all = await context.repository(access).snapshots(context.signal ? { signal: context.signal } : {});
+  const all = await context.repository(access).snapshots({ signal: context.signal });
   const matching =
     wanted === "latest"
       ? all.filter(snapshot => snapshot.id === newestGood(all, given.backupOwner))

@@ -65,7 +65,7 @@ export async function withInitLock<T>(
           `initialising ${access.shownUrl}: another process does so (${path}, PID ${other?.pid} on ${other?.hostname}); waited ${waitSeconds} s`,
         );
       try {
-        await sleep(100, undefined, signal ? { signal } : {});
+        await sleep(100, undefined, { signal });
       } catch {
         throw new ResticError("cancelled", `initialising ${access.shownUrl}: cancelled`);
       }

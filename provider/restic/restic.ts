@@ -129,7 +129,7 @@ export class Restic {
 
   private async pause(milliseconds: number, call: Call): Promise<void> {
     try {
-      await sleep(Math.max(0, milliseconds), undefined, call.signal ? { signal: call.signal } : {});
+      await sleep(Math.max(0, milliseconds), undefined, { signal: call.signal });
     } catch {
       throw new ResticError("cancelled", `${call.doing}: cancelled while waiting for the repository's lock`);
     }

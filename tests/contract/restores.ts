@@ -70,6 +70,22 @@ export function describeRestores(
       assert.deepEqual(await scene.made(), []);
     });
 
+    it("makes another volume where an earlier one was kept for its user", async () => {
+      const set = await aSnapshot(scene);
+      await scene.begin();
+      const given = { owner: scene.owner("restored"), snapshotId: set.state.snapshotId, timeoutSeconds };
+      const kept = await scene.run().create("VolumeRestore", given);
+      await scene.run().delete(kept);
+      const second = await scene.run().create("VolumeRestore", { ...given, deletionPolicy: "delete" });
+      assert.notEqual(second.id, kept.id);
+      assert.equal((await scene.made()).length, 2);
+      await scene.run().delete(second);
+      assert.deepEqual(
+        (await scene.made()).map(({ id }) => id),
+        [kept.id],
+      );
+    });
+
     it("follows a renamed temporary volume and a renamed restore", async () => {
       const set = await aSnapshot(scene);
       await scene.begin();

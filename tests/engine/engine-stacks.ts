@@ -98,10 +98,10 @@ export function findPulumi(): string | undefined {
   return (process.env.PATH ?? "").split(delimiter).find(directory => existsSync(join(directory, "pulumi")));
 }
 
-/** A stack on the real CLI with a file backend. `flags` go with every run that plans: `--policy-pack …`. */
+/** A stack on the real CLI with a file backend. With `policies` (`--policy-pack …`), an `up` begins with its preview, where they judge. */
 export async function pulumiStack(
   { project, directory, environment, parallel = 16 }: StackPlace,
-  flags: string[] = [],
+  policies: string[] = [],
 ): Promise<EngineStack> {
   const backend = join(directory, "backend");
   mkdirSync(backend);
@@ -130,10 +130,11 @@ export async function pulumiStack(
       rmSync(log, { force: true });
       const { code, stdout, stderr } = await cli([
         kind,
-        ...(kind === "preview" ? [] : ["--yes", "--skip-preview"]),
+        ...(kind === "preview" ? [] : ["--yes"]),
+        ...(kind === "preview" || policies.length > 0 ? [] : ["--skip-preview"]),
         ...["--event-log", log, "--parallel", String(parallel)],
         ...runFlags.map(flag => names[flag]),
-        ...(kind === "preview" || kind === "up" ? flags : []),
+        ...(kind === "preview" || kind === "up" ? policies : []),
       ]);
       return { exitCode: code, ...pulumiSteps(readFileSync(log, "utf8")), output: stdout + stderr };
     },

@@ -57,7 +57,7 @@ async function opened<T>(
       connection: attached.connection,
       mountPath: mountPathOf(run.owner),
       log: run.log,
-      ...(run.signal && { signal: run.signal }),
+      signal: run.signal,
     });
     undo.add("the mount", volume.close);
     const result = await use(volume);
@@ -133,7 +133,7 @@ async function backUp(run: BackupRun, volume: OpenedVolume): Promise<MovedBackup
     ],
     time: run.time,
     timeoutSeconds: run.timeoutSeconds,
-    ...(run.signal && { signal: run.signal }),
+    signal: run.signal,
     onProgress(seen: { bytesDone: number; bytesTotal?: number; etaSeconds?: number }) {
       if (Date.now() - lastLine < progressEveryMs) return;
       lastLine = Date.now();

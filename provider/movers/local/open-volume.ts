@@ -25,7 +25,7 @@ export interface OpenVolume {
   /** With access "write": the file system to make first, on an empty volume. */
   makeFileSystem?: { type: NewFileSystem; label?: string };
   log?: (line: string) => void;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** For opening, in seconds; default 1800, because a journal replay or a copy of a large volume takes its time. */
   timeoutSeconds?: number;
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import path from "node:path";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
 import { dynamicProvider } from "../../../provider/hosts/dynamic";
 
@@ -21,7 +22,11 @@ describe("dynamicProvider", () => {
     await cloud.stop();
   });
 
-  async function checked(now: string, olds: Record<string, unknown> = {}) {
+  async function checked(
+    now: string,
+    olds: Record<string, unknown> = {},
+    more: Record<string, unknown> = {},
+  ) {
     process.env.OSBACKUP_NOW = now;
     const given = {
       owner: "shop/prod/pg",
@@ -30,10 +35,18 @@ describe("dynamicProvider", () => {
       retention: { keepLast: 1 },
       timeoutSeconds: 2,
       __provider: providerText,
+      ...more,
     };
     const { inputs, failures } = await provider.check(olds, given);
     assert.deepEqual(failures, []);
     return { ...inputs, __provider: providerText } as Record<string, unknown>;
+  }
+
+  /** The provider of another run: modules of its own, as in a process of its own. */
+  function nextRun(): typeof provider {
+    for (const file of Object.keys(require.cache))
+      if (file.startsWith(path.resolve(__dirname, "../../../provider"))) delete require.cache[file];
+    return require("../../../provider/hosts/dynamic").dynamicProvider("CinderSnapshot");
   }
 
   it("stores a partial failure with its id and all inputs, and the next update finishes it", async () => {
@@ -76,9 +89,29 @@ describe("dynamicProvider", () => {
     const created = await provider.create(inputs);
     const state = { ...created.outs, __provider: providerText };
     assert.equal((await provider.read(created.id, state)).id, created.id);
-    await provider.delete(created.id, state);
-    assert.deepEqual(await provider.read(created.id, state), {});
+    const next = nextRun();
+    await next.delete(created.id, state);
+    assert.deepEqual(await next.read(created.id, state), {});
     assert.equal(cloud.snapshots().length, 0);
+  });
+
+  it("removes nothing when a resource is replaced by itself, and the old points when it moves to another volume", async () => {
+    const owner = "shop/prod/replaced";
+    const inputs = await checked("2026-11-22T13:05:00Z", {}, { owner });
+    const first = await provider.create(inputs);
+    const again = await provider.create(inputs);
+    assert.equal(again.outs.snapshotId, first.outs.snapshotId);
+    await provider.delete(first.id, first.outs);
+    assert.equal(cloud.snapshots().filter(({ volume_id }) => volume_id === volumeId).length, 1);
+
+    const other = (await cloud.addVolume({ name: "moved", sizeBytes: 1 << 20 })).id;
+    const moved = await checked("2026-11-22T13:05:00Z", {}, { owner, volumeId: other });
+    await provider.create(moved);
+    await provider.delete(again.id, again.outs);
+    assert.deepEqual(
+      cloud.snapshots().map(({ volume_id }) => volume_id),
+      [other],
+    );
   });
 
   it("names a type that it does not have", () => {
