@@ -88,7 +88,7 @@ export function resolveAccess(access: RepositoryAccess): ResolvedAccess {
     const found = ways.length === 0 ? "no password" : `more than one password (${ways.join(", ")})`;
     throw new ResticError(
       "wrong-password",
-      `opening ${shownUrl}: ${found} is given; set one of password, passwordFile and passwordCommand`,
+      `opening ${shownUrl}: ${found} is given; set one of password (RESTIC_PASSWORD), passwordFile (RESTIC_PASSWORD_FILE) and passwordCommand (RESTIC_PASSWORD_COMMAND)`,
     );
   }
   const secondary: Record<string, string> = { RESTIC_FROM_REPOSITORY: url };

@@ -62,7 +62,7 @@ describe("RepositoryAccess", () => {
     } catch (error) {
       assert.equal(
         message(error),
-        "opening /srv/repo: no password is given; set one of password, passwordFile and passwordCommand",
+        "opening /srv/repo: no password is given; set one of password (RESTIC_PASSWORD), passwordFile (RESTIC_PASSWORD_FILE) and passwordCommand (RESTIC_PASSWORD_COMMAND)",
       );
     }
     try {
@@ -71,7 +71,7 @@ describe("RepositoryAccess", () => {
     } catch (error) {
       assert.equal(
         message(error),
-        "opening /srv/repo: more than one password (RESTIC_PASSWORD, RESTIC_PASSWORD_FILE) is given; set one of password, passwordFile and passwordCommand",
+        "opening /srv/repo: more than one password (RESTIC_PASSWORD, RESTIC_PASSWORD_FILE) is given; set one of password (RESTIC_PASSWORD), passwordFile (RESTIC_PASSWORD_FILE) and passwordCommand (RESTIC_PASSWORD_COMMAND)",
       );
     }
   });
