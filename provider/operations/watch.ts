@@ -147,9 +147,13 @@ class Watch<T extends Row> {
     const begun = Date.now();
     return new Promise(resolve => {
       let timer: NodeJS.Timeout;
+      const end = () => {
+        this.wake = undefined;
+        resolve();
+      };
       const schedule = () => {
         clearTimeout(timer);
-        timer = setTimeout(resolve, begun + this.pauseMs() - Date.now());
+        timer = setTimeout(end, begun + this.pauseMs() - Date.now());
       };
       this.wake = schedule;
       schedule();
