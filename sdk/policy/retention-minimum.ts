@@ -98,11 +98,13 @@ export const retentionMinimum: StackValidationPolicy = {
       .map(({ type, name, props, urn }) => ({ type, name, props, urn, notApplicable: args.notApplicable }));
     for (const ofOneVolume of byVolume(sets).values()) {
       const judged = ofOneVolume
-        .map(set => ({ set, found: shortfallsOf(set, sets, config) }))
-        .filter(({ found }) => found !== undefined) as { set: StackSet; found: string[] }[];
-      const [best] = judged.sort((a, b) => a.found.length - b.found.length);
+        .map(set => ({ set, found: findOf(set, sets, config) }))
+        .filter(({ found }) => found !== undefined) as { set: StackSet; found: Found }[];
+      const [best] = judged.sort(
+        (a, b) => a.found.shortfalls.length - b.found.shortfalls.length || b.found.days - a.found.days,
+      );
       const others = judged.length > 1 ? `, the best of the ${judged.length} sets of its volume,` : "";
-      for (const shortfall of best?.found ?? [])
+      for (const shortfall of best?.found.shortfalls ?? [])
         reportViolation(`${best?.set.name}${others} ${shortfall}`, best?.set.urn);
     }
   },
@@ -110,6 +112,12 @@ export const retentionMinimum: StackValidationPolicy = {
 
 interface StackSet extends Examinable {
   urn: string;
+}
+
+/** How many days a set's points reach back, and what it lacks, one line each. */
+interface Found {
+  days: number;
+  shortfalls: string[];
 }
 
 /** The sets of each volume. */
@@ -140,8 +148,8 @@ function volumeOf(set: StackSet): string {
   return set.urn;
 }
 
-/** What a set lacks; undefined for one that takes no points. */
-function shortfallsOf(set: StackSet, sets: StackSet[], config: Config): string[] | undefined {
+/** Undefined for a set that takes no points. */
+function findOf(set: StackSet, sets: StackSet[], config: Config): Found | undefined {
   const source = sourceOf(set, sets);
   const schedule =
     setTypeOf(set) === "CinderSnapshot"
@@ -151,13 +159,15 @@ function shortfallsOf(set: StackSet, sets: StackSet[], config: Config): string[]
         : readSchedule(set, config.assumedSchedule, set.props.timeZone);
   const retention = retentionOf(set);
   if (!schedule?.takesPoints) return undefined;
-  return retention ? shortfalls(retention, schedule, config) : [];
+  return retention
+    ? remembered(retention, schedule, config)
+    : { days: Number.POSITIVE_INFINITY, shortfalls: [] };
 }
 
-const known = new Map<string, string[]>();
+const known = new Map<string, Found>();
 
-/** What the policy lacks, one line each. Many sets share a policy, so the answers are remembered. */
-function shortfalls(retention: Retention, schedule: Schedule, config: Config): string[] {
+/** Many sets share a policy, so the answers are remembered. */
+function remembered(retention: Retention, schedule: Schedule, config: Config): Found {
   const now = new Date();
   const { pattern, timeZone } = schedule;
   const key = JSON.stringify([retention, pattern, timeZone, config, now.toISOString().slice(0, 10)]);
@@ -170,11 +180,11 @@ function shortfalls(retention: Retention, schedule: Schedule, config: Config): s
   return found;
 }
 
-function find(retention: Retention, schedule: Schedule, config: Config, now: Date): string[] {
-  const found: string[] = [];
+function find(retention: Retention, schedule: Schedule, config: Config, now: Date): Found {
+  const shortfalls: string[] = [];
   const days = daysCovered(retention, schedule, now);
   if (days < config.minDays - clockChange) {
-    found.push(
+    shortfalls.push(
       `can be left with points that reach back ${inDays(days)}; ${inDays(config.minDays)} are required (retention-minimum.minDays)`,
     );
   }
@@ -183,10 +193,10 @@ function find(retention: Retention, schedule: Schedule, config: Config, now: Dat
     if (count === 0) continue;
     const kept = periodsKept(retention, schedule, rule, count, now);
     if (kept < count) {
-      found.push(`keeps ${kept} of the ${count} ${words[rule]} (retention-minimum.${setting})`);
+      shortfalls.push(`keeps ${kept} of the ${count} ${words[rule]} (retention-minimum.${setting})`);
     }
   }
-  return found;
+  return { days, shortfalls };
 }
 
 /**

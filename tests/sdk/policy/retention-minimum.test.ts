@@ -93,6 +93,17 @@ describe("retention-minimum", () => {
       ]);
     });
 
+    it("takes the set that reaches back furthest among equals, in whatever order they come", () => {
+      const [short, long] = [snapshot({ keepLast: 3 }), backup({ keepLast: 4 })];
+      for (const sets of [[short, long] as const, [long, short] as const])
+        assert.deepEqual(judge(...sets), [
+          [
+            "db-backup, the best of the 2 sets of its volume, can be left with points that reach back 0.17 days; 7 days are required (retention-minimum.minDays)",
+            "db-backup",
+          ],
+        ]);
+    });
+
     it("accepts a short set beside a long one of the same volume, and no other volume's", () => {
       const long = (volumeId: string) => ({
         name: "db-daily",
