@@ -1,7 +1,7 @@
-import { isNotFound, type Session, volumes } from "../openstack";
+import { type Session, undefinedIfNotFound, volumes } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
 import type { Volume } from "../openstack/volumes";
-import { fromMetadata, type Mark } from "./marks";
+import { fromMetadata, type Mark, type Role } from "./marks";
 import { snapshotKind, volumeKind } from "./watch";
 
 /** A Cinder object of ours with its mark read. */
@@ -38,10 +38,19 @@ export class Inventory {
     return this.snapshotRows;
   }
 
+  /** The volumes that `owner` made for one purpose. */
+  async volumes(owner: string, role: Role): Promise<Marked<Volume>[]> {
+    return (await this.knownVolumes()).of(owner).filter(({ mark }) => mark.role === role);
+  }
+
   /** The volumes of ours whose mark passes the test. */
   async ownVolumes(accepts: (mark: Mark) => boolean): Promise<Marked<Volume>[]> {
+    return (await this.knownVolumes()).all().filter(({ mark }) => accepts(mark));
+  }
+
+  private knownVolumes(): Promise<Known<Volume>> {
     this.volumeRows ??= listing(volumeKind.ours(this.session), () => (this.volumeRows = undefined));
-    return (await this.volumeRows).all().filter(({ mark }) => accepts(mark));
+    return this.volumeRows;
   }
 
   /** Any volume of the project, ours or not. One that is not listed may be younger than the listing: it is asked for. */
@@ -56,14 +65,9 @@ export class Inventory {
     const known = await this.everyVolume;
     const listed = known.get(id);
     if (listed) return listed;
-    try {
-      const row = await volumes.get(this.session, id);
-      known.set(id, row);
-      return row;
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
+    const row = await volumes.get(this.session, id).catch(undefinedIfNotFound);
+    if (row) known.set(id, row);
+    return row;
   }
 
   /** A snapshot that this process made or changed. */

@@ -28,7 +28,8 @@ export interface Mark {
   expiresAt?: string | undefined;
 }
 
-const metadataKeys = {
+/** The metadata key of each part of the mark. */
+export const metadataKeys = {
   owner: "osbackup-owner",
   set: "osbackup-set",
   role: "osbackup-role",

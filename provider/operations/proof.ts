@@ -2,7 +2,7 @@ import { type Session, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
 import { type Repository, ResticError } from "../restic";
 import { inventoryOf } from "./inventory";
-import { instant } from "./marks";
+import { instant, metadataKeys } from "./marks";
 import { lookAgain } from "./restic-inventory";
 import { type ResticPoint, resticPoints, unprovenTag } from "./restic-set";
 
@@ -25,7 +25,7 @@ export async function noteBegun(
 ): Promise<void> {
   const metadata = {
     [backingUpKey]: begun.takenAt,
-    "osbackup-expires-at": instant(new Date(begun.now.getTime() + keptDays * 86_400_000)),
+    [metadataKeys.expiresAt]: instant(new Date(begun.now.getTime() + keptDays * 86_400_000)),
   };
   await volumes.setMetadata(session, volume.id, metadata, { signal });
   await inventoryOf(session).noteVolume({ ...volume, metadata: { ...volume.metadata, ...metadata } });
@@ -46,9 +46,7 @@ export async function markUnproven(
     signal?: AbortSignal | undefined;
   },
 ): Promise<ResticPoint[]> {
-  const begun = await inventoryOf(run.session).ownVolumes(
-    mark => mark.role === "temporary" && mark.owner === run.temporaryOwner,
-  );
+  const begun = await inventoryOf(run.session).volumes(run.temporaryOwner, "temporary");
   // one that is being deleted was released
   const open = new Set(
     begun.flatMap(({ row }) => (row.status === "deleting" ? [] : (row.metadata?.[backingUpKey] ?? []))),

@@ -6,7 +6,7 @@ import { inventoryOf } from "./inventory";
 import { fromMetadata, type Mark, toMetadata } from "./marks";
 import { removeUntilGone } from "./remove";
 import { UndoList, undoSignal } from "./undo-list";
-import { volumeKind, WaitError, waitForStatus } from "./watch";
+import { volumeKind, waitForStatus } from "./watch";
 
 /** The volume to restore into: a new one, marked with its owner and what it is made from. */
 export interface RestoreTarget {
@@ -42,9 +42,7 @@ export async function restoreVolume<T>(
   const { session } = target;
   const inventory = inventoryOf(session);
   const options = { signal: target.signal };
-  for (const { row } of await inventory.ownVolumes(
-    mark => mark.role === "restored" && mark.owner === target.mark.owner,
-  )) {
+  for (const { row } of await inventory.volumes(target.mark.owner, "restored")) {
     if (row.metadata?.[sourceMetadata] !== target.sourceKey) continue;
     const live = await volumes.get(session, row.id, options).catch(undefinedIfNotFound);
     const state = live?.metadata?.[stateMetadata];
@@ -98,9 +96,7 @@ export async function restoreVolume<T>(
     await inventory.noteVolume(volume);
     return { volume, filled, made: true };
   } catch (error) {
-    throw await undo.undo(
-      error instanceof WaitError ? await inCindersWords(session, begun.id, error) : error,
-    );
+    throw await undo.undo(await inCindersWords(session, begun.id, error));
   }
 }
 

@@ -6,7 +6,7 @@ import { inventoryOf } from "./inventory";
 import { fromMetadata, instant, type Mark, toMetadata } from "./marks";
 import { removeUntilGone } from "./remove";
 import { UndoList, undoSignal } from "./undo-list";
-import { volumeKind, WaitError, waitForStatus } from "./watch";
+import { volumeKind, waitForStatus } from "./watch";
 
 /** A volume that exists only while something reads it: what it is made from and whose it is. */
 export interface TemporaryVolumeSpec {
@@ -101,9 +101,7 @@ export async function ensureTemporaryVolume(
     await inventory.noteVolume(volume);
     return { volume, made: true };
   } catch (error) {
-    throw await undo.undo(
-      error instanceof WaitError ? await inCindersWords(session, begun.id, error) : error,
-    );
+    throw await undo.undo(await inCindersWords(session, begun.id, error));
   }
 }
 
@@ -149,6 +147,6 @@ export async function handOverTemporaryVolumes(
 
 function existing(session: Session, spec: Pick<TemporaryVolumeSpec, "owner" | "snapshotId">) {
   return inventoryOf(session)
-    .ownVolumes(mark => mark.role === "temporary" && mark.owner === spec.owner)
+    .volumes(spec.owner, "temporary")
     .then(found => found.filter(({ row }) => row.snapshot_id === spec.snapshotId));
 }

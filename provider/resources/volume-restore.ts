@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import { isNotFound, snapshots, volumes } from "../openstack";
+import { isNotFound, snapshots, undefinedIfNotFound, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
 import { fromMetadata, instant } from "../operations/marks";
 import { removeUntilGone } from "../operations/remove";
@@ -146,13 +146,8 @@ export const volumeRestore = resourceType({
   },
 
   async read(id, state, context) {
-    try {
-      const row = await volumes.get(context.session(state), id);
-      return { id, outputs: { ...state, restoredSizeGib: row.size } };
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
+    const row = await volumes.get(context.session(state), id).catch(undefinedIfNotFound);
+    return row && { id, outputs: { ...state, restoredSizeGib: row.size } };
   },
 
   async update(id, state, given, context) {
@@ -174,9 +169,7 @@ export const volumeRestore = resourceType({
       return;
     }
     const session = context.session(state);
-    const row = await volumes.get(session, id).catch(error => {
-      if (!isNotFound(error)) throw error;
-    });
+    const row = await volumes.get(session, id).catch(undefinedIfNotFound);
     if (!row) return;
     const mark = fromMetadata(row.metadata);
     if (mark?.role !== "restored" || mark.owner !== state.owner) {
