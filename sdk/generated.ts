@@ -53,6 +53,8 @@ export interface CinderSnapshotInputs {
   timeoutSeconds?: pulumi.Input<number | undefined>;
   /** More metadata for the snapshots. Default `{}`. */
   metadata?: pulumi.Input<Record<string, pulumi.Input<string>> | undefined>;
+  /** True where a ResticBackup copies the points: none goes before the copy of a newer one is proven in the repository. A VolumeBackup sets it. Default false. */
+  awaitsCopy?: pulumi.Input<boolean | undefined>;
   /** A snapshot of this volume made by other means, to be taken into the set: stands in for `import`. */
   adoptId?: pulumi.Input<string | undefined>;
   /** Whether the set's snapshots go with the resource: 'delete' (default) or 'retain'. Default `"delete"`. */
@@ -265,7 +267,7 @@ export interface ResticBackupInputs {
   timeZone?: pulumi.Input<string | undefined>;
   /** Deadline of one backup, in seconds. Default a day. */
   timeoutSeconds?: pulumi.Input<number | undefined>;
-  /** After a failed backup: 'cleanup' removes the new Cinder snapshot too, 'keepSnapshot' keeps it. Default `"keepSnapshot"`. */
+  /** After a failed backup: 'cleanup' removes the new Cinder snapshot too, where another one has a proven copy; 'keepSnapshot' keeps it. Default `"keepSnapshot"`. */
   onFailure?: pulumi.Input<"cleanup" | "keepSnapshot" | undefined>;
   /** Whether the restic snapshots go with the resource: 'retain' (default) keeps them, 'delete' forgets them. Default `"retain"`. */
   deletionPolicy?: pulumi.Input<"delete" | "retain" | undefined>;

@@ -5,7 +5,7 @@ import { instant, type Mark, runKey, toTags } from "./marks";
 import { leavesSnapshot, markUnproven, noteBegun, tagPoints } from "./proof";
 import { forgetPoints, knownPoints, noteMade, unlockOnce } from "./restic-inventory";
 import { asPoint, partialTag, pointOf, type ResticPoint } from "./restic-set";
-import { points, removePoint, type SnapshotSet } from "./snapshot-set";
+import { markCopied, points, removePoint, type SnapshotSet } from "./snapshot-set";
 import { ensureTemporaryVolume, releaseTemporaryVolume, type TemporaryVolumeSpec } from "./temporary-volume";
 import { UndoList, undoSignal } from "./undo-list";
 
@@ -70,6 +70,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
     if (done) {
       run.log(`restic snapshot ${done.id.slice(0, 8)} of this slot exists already`);
       isInRepository = true;
+      await noteCopied(run);
       await cleanUpAndRelease(run);
       return { points: before };
     }
@@ -106,6 +107,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
       isMarked = true;
       moved.snapshotId = marked.find(({ id }) => !before.some(old => old.id === id))?.id ?? moved.snapshotId;
     }
+    if (!moved.partial) await noteCopied(run);
     await release(run);
     const superseded = before.filter(old => !old.good && runKey(old) === runKey(run.mark));
     await forgetSuperseded(run, superseded);
@@ -157,7 +159,19 @@ async function release(run: BackUpVolume): Promise<void> {
   });
 }
 
-/** S0's rule: a failure removes everything that the run made. The last good point of a set is never removed. */
+/** Lets the set's retention count the point. It is in the repository even where this cannot be written now. */
+async function noteCopied(run: BackUpVolume): Promise<void> {
+  const id = run.temporaryVolume.snapshotId;
+  if (!run.source) return;
+  await markCopied(run.source, id).catch((error: Error) =>
+    run.log(`snapshot ${id} is not marked as copied, older points stay: ${error.message}`),
+  );
+}
+
+/**
+ * A failure removes everything that the run made, but a point only where its set holds another whose copy is proven:
+ * where there is none, its coming may already have pushed older ones out.
+ */
 async function takeBackSnapshot(source: SnapshotSet, run: BackUpVolume): Promise<boolean> {
   const id = run.temporaryVolume.snapshotId;
   const members = await points(source);
@@ -168,6 +182,10 @@ async function takeBackSnapshot(source: SnapshotSet, run: BackUpVolume): Promise
   const others = members.filter(point => point.good && point.id !== id);
   if (others.length === 0) {
     run.log(`keeping snapshot ${id}: it is the only good recovery point of its set`);
+    return false;
+  }
+  if (!others.some(point => point.copy === "proven")) {
+    run.log(`keeping snapshot ${id}: no other point of its set has a proven copy`);
     return false;
   }
   await removePoint({ ...source, signal: undoSignal(source.signal) }, id);

@@ -26,6 +26,8 @@ export interface Mark {
   takenAt?: string | undefined;
   /** When a temporary object may be swept although nobody released it. */
   expiresAt?: string | undefined;
+  /** Of a Cinder point whose set waits for the copy in a repository: "awaited", then "proven". */
+  copy?: string | undefined;
 }
 
 /** The metadata key of each part of the mark. */
@@ -38,6 +40,7 @@ export const metadataKeys = {
   time: "osbackup-time",
   takenAt: "osbackup-taken-at",
   expiresAt: "osbackup-expires-at",
+  copy: "osbackup-copy",
 } as const satisfies Record<keyof Mark, string>;
 
 type MarkKey = keyof typeof metadataKeys;
@@ -91,7 +94,7 @@ function complete(value: (key: MarkKey) => string | undefined): Mark | undefined
   const role = value("role");
   if (owner === undefined || role === undefined) return undefined;
   const mark: Mark = { owner, role: role as Role, set: value("set") ?? owner };
-  for (const key of ["slot", "trigger", "time", "takenAt", "expiresAt"] as const) {
+  for (const key of ["slot", "trigger", "time", "takenAt", "expiresAt", "copy"] as const) {
     const found = value(key);
     if (found !== undefined) mark[key] = found;
   }

@@ -1,8 +1,9 @@
 import { type Session, snapshots } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
 import { inCindersWords } from "./cinders-words";
+import { type Copy, retainCopied } from "./copied";
 import { inventoryOf, type Marked, timeOf } from "./inventory";
-import { instant, type Mark, runKey, toMetadata } from "./marks";
+import { instant, type Mark, metadataKeys, runKey, toMetadata } from "./marks";
 import { removeUntilGone } from "./remove";
 import { applyRetention, type Decision, type Point, type Retention } from "./retention";
 import { UndoList, undoSignal } from "./undo-list";
@@ -17,6 +18,7 @@ export interface SnapshotPoint extends Point {
   slot: string | undefined;
   trigger: string | undefined;
   takenAt: string;
+  copy: Copy | undefined;
 }
 
 /** Which snapshots make up one set, and how long Cinder may take with one. */
@@ -50,6 +52,7 @@ function asPoint(found: Marked<Snapshot>): SnapshotPoint {
     sizeGib: row.size,
     slot: mark.slot,
     trigger: mark.trigger,
+    copy: mark.copy === "awaited" || mark.copy === "proven" ? mark.copy : undefined,
     takenAt: mark.takenAt ?? `${(row.created_at ?? time.toISOString()).slice(0, 19)}Z`,
   };
 }
@@ -144,13 +147,40 @@ export interface Pruned<P extends Point> {
   failed: { point: P; reason: string }[];
 }
 
+/** How the retention of one set is applied. */
+export interface RetentionOptions {
+  asOf: Date;
+  timeZone: string;
+  /** Whether a point counts only once its copy is proven in a repository. */
+  awaitsCopy: boolean;
+}
+
+/** What the policy says of these points of one set, newest first. */
+export function decide(
+  members: readonly SnapshotPoint[],
+  retention: Retention,
+  { awaitsCopy, ...options }: RetentionOptions,
+): { keep: Decision<SnapshotPoint>[]; remove: Decision<SnapshotPoint>[] } {
+  return (awaitsCopy ? retainCopied : applyRetention)(members, retention, options);
+}
+
+/** Writes on a set's point that its copy in a repository is proven. A point that is gone has nothing to be told. */
+export async function markCopied(set: SnapshotSet, id: string): Promise<void> {
+  const inventory = inventoryOf(set.session);
+  const found = (await inventory.snapshots(set.owner, set.volumeId)).find(({ row }) => row.id === id);
+  if (found?.mark.copy !== "awaited") return;
+  const metadata = { [metadataKeys.copy]: "proven" satisfies Copy };
+  await snapshots.setMetadata(set.session, id, metadata);
+  await inventory.noteSnapshot({ ...found.row, metadata: { ...found.row.metadata, ...metadata } });
+}
+
 /** Removes what the policy no longer keeps, oldest first. A failure does not stop the others; it is reported. */
 export async function prune(
   set: SnapshotSet,
   retention: Retention,
-  options: { asOf: Date; timeZone: string },
+  options: RetentionOptions,
 ): Promise<Pruned<SnapshotPoint>> {
-  const decided = applyRetention(await points(set), retention, options);
+  const decided = decide(await points(set), retention, options);
   const removed: Decision<SnapshotPoint>[] = [];
   const failed: { point: SnapshotPoint; reason: string }[] = [];
   await Promise.all(

@@ -1,13 +1,16 @@
 import { z } from "zod";
 import { snapshots } from "../openstack";
+import type { Copy } from "../operations/copied";
 import { inventoryOf } from "../operations/inventory";
 import { instant, type Mark, runKey, toMetadata } from "../operations/marks";
-import { applyRetention, type Retention } from "../operations/retention";
+import type { Retention } from "../operations/retention";
 import {
+  decide,
   describePoint,
   type Pruned,
   points,
   prune,
+  type RetentionOptions,
   removePoint,
   type SnapshotPoint,
   type SnapshotSet,
@@ -66,6 +69,13 @@ const inputs = z.object({
     .record(z.string(), z.string().max(255))
     .default({})
     .describe("More metadata for the snapshots."),
+  awaitsCopy: z
+    .boolean()
+    .describe(
+      "True where a ResticBackup copies the points: none goes before the copy of a newer one is proven in the " +
+        "repository. A VolumeBackup sets it. Default false.",
+    )
+    .optional(),
   adoptId: z
     .string()
     .describe(
@@ -145,10 +155,7 @@ export const cinderSnapshot = resourceType({
         `will take the recovery point of ${given.slot || "now"}${given.trigger ? ` (trigger '${given.trigger}')` : ""}`,
       );
     const coming = due ? [{ ...comingPoint(given, context), time: asOf }] : [];
-    const decided = applyRetention([...present, ...coming], policyOf(given), {
-      asOf,
-      timeZone: given.timeZone,
-    });
+    const decided = decide([...present, ...coming], policyOf(given), howOf(given, asOf));
     for (const { point, reasons } of decided.keep)
       if (point.id !== comingId) lines.push(`will keep ${describePoint(point)}: ${reasons.join(", ")}`);
     for (const { point, reasons } of decided.remove)
@@ -213,10 +220,7 @@ async function converge(
     });
     if (made) context.log(`took recovery point ${describePoint(point)}`);
   }
-  const pruned = await prune(members, policyOf(given), {
-    asOf: asOfOf(given, context),
-    timeZone: given.timeZone,
-  });
+  const pruned = await prune(members, policyOf(given), howOf(given, asOfOf(given, context)));
   const fresh = outputsOf(
     given,
     pruned,
@@ -269,8 +273,14 @@ function markOf(given: Inputs, moment: { takenAt: string; time: string }): Mark 
     role: "recovery-point",
     slot: given.slot,
     trigger: given.trigger,
+    copy: copyOf(given),
     ...moment,
   };
+}
+
+/** What the mark of a new point says of its copy. */
+function copyOf(given: Inputs): Copy | undefined {
+  return given.awaitsCopy ? "awaited" : undefined;
 }
 
 /** The set's name: given, or the resource's. */
@@ -290,6 +300,11 @@ function asOfOf(given: Inputs, context: Context): Date {
   return given.slot ? new Date(given.slot) : context.now;
 }
 
+/** How retention is applied to the set. */
+function howOf(given: Inputs, asOf: Date): RetentionOptions {
+  return { asOf, timeZone: given.timeZone, awaitsCopy: given.awaitsCopy ?? false };
+}
+
 const comingId = "coming";
 
 function comingPoint(given: Inputs, context: Context): SnapshotPoint {
@@ -305,6 +320,7 @@ function comingPoint(given: Inputs, context: Context): SnapshotPoint {
     slot: given.slot,
     trigger: given.trigger,
     takenAt: instant(context.now),
+    copy: copyOf(given),
   };
 }
 
@@ -313,10 +329,7 @@ function keptOf(
   present: SnapshotPoint[],
   context: Context,
 ): Pick<Pruned<SnapshotPoint>, "kept"> {
-  const decided = applyRetention(present, policyOf(state), {
-    asOf: asOfOf(state, context),
-    timeZone: state.timeZone,
-  });
+  const decided = decide(present, policyOf(state), howOf(state, asOfOf(state, context)));
   return {
     kept: [...decided.keep, ...decided.remove].sort(
       (a, b) => b.point.time.getTime() - a.point.time.getTime(),

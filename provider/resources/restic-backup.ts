@@ -82,7 +82,7 @@ const inputs = z.object({
     .enum(["cleanup", "keepSnapshot"])
     .default("keepSnapshot")
     .describe(
-      "After a failed backup: 'cleanup' removes the new Cinder snapshot too, 'keepSnapshot' keeps it.",
+      "After a failed backup: 'cleanup' removes the new Cinder snapshot too, where another one has a proven copy; 'keepSnapshot' keeps it.",
     ),
   deletionPolicy: deletionPolicy
     .default("retain")

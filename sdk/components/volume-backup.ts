@@ -81,6 +81,7 @@ export class VolumeBackup extends pulumi.ComponentResource {
         timeZone: args.timeZone,
         paused: args.paused,
         trigger: args.trigger,
+        awaitsCopy: true,
       },
       parent,
     );

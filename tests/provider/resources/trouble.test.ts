@@ -7,6 +7,7 @@ import { World } from "../../../provider/hosts/world";
 import { check } from "../../../provider/resources/check";
 import { registry } from "../../../provider/resources/registry";
 import type { Context, ResourceType } from "../../../provider/resources/resource";
+import { openRepository } from "../../../provider/restic";
 
 type Properties = Record<string, unknown>;
 
@@ -72,7 +73,13 @@ describe("ResticBackup in trouble", () => {
     const at = context(now);
     const snapshotInputs = await inputsOf(
       "CinderSnapshot",
-      { owner: `shop/prod/${set}-snapshot`, volumeId, schedule: "0 * * * *", retention: { keepLast: 3 } },
+      {
+        owner: `shop/prod/${set}-snapshot`,
+        volumeId,
+        schedule: "0 * * * *",
+        retention: { keepLast: 3 },
+        awaitsCopy: true,
+      },
       at,
     );
     const { outputs: snapshot } = await of("CinderSnapshot").create(snapshotInputs, at);
@@ -205,4 +212,62 @@ describe("ResticBackup in trouble", () => {
     assert.match(refusals[0]?.reason ?? "", /wrong password/);
     assert.ok(!JSON.stringify(refusals).includes("another-one"));
   }).timeout(60_000);
+
+  it("costs no Cinder point while the repository refuses every backup for a week, and counts on from there", async function () {
+    this.timeout(120_000);
+    const volumeId = await volumeOf("melting", { "ledger.txt": "all that there is" });
+    const good = access("melting-repository");
+    const wrong = access("melting-repository", "changed-password");
+    await openRepository(good).ensureInitialised();
+    const own = () =>
+      cloud
+        .snapshots()
+        .filter(({ metadata }) => metadata["osbackup-owner"] === "shop/prod/melting-snapshot")
+        .map(({ metadata }) => Number(metadata["osbackup-slot"]?.slice(8, 10)))
+        .sort((a, b) => a - b);
+    let state: Properties | undefined;
+    const day = async (date: number, repository: Properties) => {
+      const at = context(`2026-03-${String(date).padStart(2, "0")}T03:00:00Z`);
+      const snapshotInputs = await inputsOf(
+        "CinderSnapshot",
+        {
+          owner: "shop/prod/melting-snapshot",
+          volumeId,
+          schedule: "0 2 * * *",
+          retention: { keepLast: 3 },
+          awaitsCopy: true,
+        },
+        at,
+        state,
+      );
+      const outputs = state
+        ? await of("CinderSnapshot").update("", state as never, snapshotInputs, at)
+        : (await of("CinderSnapshot").create(snapshotInputs, at)).outputs;
+      state = { ...snapshotInputs, ...outputs };
+      const backupInputs = await inputsOf(
+        "ResticBackup",
+        {
+          owner: "shop/prod/melting-backup",
+          snapshotId: state.snapshotId,
+          slot: state.slot,
+          takenAt: state.takenAt,
+          temporaryVolume: { owner: "shop/prod/melting-volume" },
+          source: { owner: "shop/prod/melting-snapshot", volumeId },
+          repository,
+          onFailure: "cleanup",
+        },
+        at,
+      );
+      return of("ResticBackup").create(backupInputs, at);
+    };
+    for (const date of [1, 2, 3, 4]) await day(date, good);
+    assert.deepEqual(own(), [1, 2, 3, 4]);
+    for (const date of [5, 6, 7, 8, 9, 10, 11])
+      await assert.rejects(day(date, wrong), /undone: .*the temporary volume/);
+    assert.deepEqual(own(), [2, 3, 4]);
+    await day(12, good);
+    await day(13, good);
+    assert.deepEqual(own(), [3, 4, 12, 13]);
+    nothingTemporary();
+  });
 });
