@@ -14,24 +14,34 @@ const deadEnd = "error_deleting";
 /** Its maker waits for it or is dead, and Cinder refuses to delete it: it leaves this status soon or never. */
 export const unfinished = "creating";
 const unfinishedPatienceSeconds = 10;
+/** Where a removal is refused for something else than the status, which may pass: a dependent, an attachment. */
+const removable: ReadonlySet<string> = new Set([
+  "available",
+  "in-use",
+  "deleting",
+  "error",
+  "error_restoring",
+  "error_extending",
+  "error_managing",
+]);
 const openstackName = { snapshot: "volume snapshot", volume: "volume" } as const;
 
 /**
  * Removes a snapshot or volume and returns only once a GET says 404. A removal that the backend refuses (busy:
- * a clone depends on it, a watcher is left) is tried again within the timeout; of one that stays in `creating` only for `unfinishedSeconds`.
+ * a clone depends on it, a watcher is left) is tried again within the timeout; of one that stays in `creating` only for a
+ * short while. With `once` any whose status forbids it gets a single attempt.
  * @throws WaitError with the object's status and Cinder's user messages when the time is over.
  */
 export async function removeUntilGone<T extends { id: string; status: string }>(
   session: Session,
   kind: Kind<T>,
   id: string,
-  options: Omit<WaitOptions, "doing"> & { unfinishedSeconds?: number },
+  options: Omit<WaitOptions, "doing"> & { once?: boolean },
 ): Promise<void> {
   const doing = `removing ${kind.name} ${id}`;
-  const { unfinishedSeconds = unfinishedPatienceSeconds } = options;
   const begun = Date.now();
   const deadline = begun + options.timeoutSeconds * 1000;
-  const unfinishedDeadline = Math.min(deadline, begun + unfinishedSeconds * 1000);
+  const unfinishedDeadline = Math.min(deadline, begun + unfinishedPatienceSeconds * 1000);
   let refusal = "";
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
     options.signal?.throwIfAborted();
@@ -54,8 +64,10 @@ export async function removeUntilGone<T extends { id: string; status: string }>(
       refusal = (error as Error).message;
       const status = await statusNow();
       if (status === deadEnd) throw await stuck();
-      if (status === unfinished && Date.now() + pauseMs > unfinishedDeadline)
-        throw await explained(`${doing}: it is still '${status}': ${remedyFor(kind, id)}`);
+      const isHopeless = options.once
+        ? status !== undefined && !removable.has(status)
+        : status === unfinished && Date.now() + pauseMs > unfinishedDeadline;
+      if (isHopeless) throw await explained(`${doing}: it is still '${status}': ${remedyFor(kind, id)}`);
     }
     if (Date.now() + pauseMs > deadline)
       throw await explained(`${doing}: not gone after ${options.timeoutSeconds} s, ${refusal}`);

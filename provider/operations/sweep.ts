@@ -88,7 +88,7 @@ async function removeLeftover(
   if (live) {
     if (live.status === unfinished) inventory.noteStuck(id);
     else await endAttachments(session, id, limits);
-    await removeUntilGone(session, volumeKind, id, { ...limits, unfinishedSeconds: 0 });
+    await removeUntilGone(session, volumeKind, id, { ...limits, once: true });
   }
   await inventory.noteGone(id);
 }

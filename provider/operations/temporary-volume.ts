@@ -92,7 +92,7 @@ export async function ensureTemporaryVolume(
     await removeUntilGone(session, volumeKind, begun.id, {
       timeoutSeconds: spec.timeoutSeconds,
       signal: undoSignal(context.signal),
-      ...(inventory.isStuck(begun.id) && { unfinishedSeconds: 0 }),
+      ...(inventory.isStuck(begun.id) && { once: true }),
     });
     await inventory.noteGone(begun.id);
   });
@@ -147,7 +147,7 @@ export async function releaseTemporaryVolume(
     await removeUntilGone(session, volumeKind, id, {
       timeoutSeconds: spec.timeoutSeconds,
       signal: options.signal,
-      ...(inventory.isStuck(id) && { unfinishedSeconds: 0 }),
+      ...(inventory.isStuck(id) && { once: true }),
     });
     await inventory.noteGone(id);
   };

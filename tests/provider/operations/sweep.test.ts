@@ -48,6 +48,17 @@ describe("the sweep before a run", () => {
     assert.match(said, new RegExp(`swept temporary volume ${last}`));
   });
 
+  it("tries one in any status that forbids a removal once", async () => {
+    const session = world.session({});
+    cloud.faults.nextVolumeStatus("maintenance");
+    const { id } = await volumes.create(session, { sizeGib: 1, name: "stuck", metadata });
+    while ((await volumes.get(session, id)).status === "creating")
+      await new Promise(resolve => setTimeout(resolve, 20));
+    await swept();
+    assert.equal(deletesOf(id), 1);
+    assert.match(lines.join("\n"), new RegExp(`is still 'maintenance': .*set --state error ${id}`));
+  });
+
   it("removes the others where the first one's removal fails", async () => {
     const { id: first } = await cloud.addVolume({ name: "first", metadata });
     const { id: last } = await cloud.addVolume({ name: "last", metadata });
