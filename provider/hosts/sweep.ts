@@ -9,7 +9,11 @@ export async function sweepStack(
   const session = new World({}, line => console.log(line)).session({ cloud: options.cloud });
   const found = await leftovers(session, stack, { now: clock(), everything: options.all === true });
   if (found.length === 0) console.log(`nothing to sweep in ${stack}`);
-  if (!options.dryRun) return sweep(session, found, { log: line => console.log(line) });
+  if (!options.dryRun) {
+    const left = await sweep(session, found, { log: line => console.log(line) });
+    if (left.length > 0) process.exitCode = 1;
+    return;
+  }
   for (const { volumeId, owner, expiresAt } of found)
     console.log(`would remove temporary volume ${volumeId} of ${owner}, expires ${expiresAt ?? "never"}`);
 }

@@ -10,7 +10,7 @@ import { openRepository, type Repository, type RepositoryAccess } from "../resti
 export class World {
   private readonly sessions = new Map<string, Session>();
   private readonly repositories = new Map<string, Repository>();
-  private readonly sweeps = new Map<string, Promise<void>>();
+  private readonly sweeps = new Map<string, Promise<unknown>>();
   /** Ends everything that runs, when nobody is left who wants it. */
   readonly abort = new AbortController();
 
@@ -62,15 +62,23 @@ export class World {
     return repository;
   }
 
-  /** Once per run, before anything is made: removes what a dead run of this stack left and nobody will adopt. */
-  swept(owner: string, place: { cloud?: string | undefined; region?: string | undefined }): Promise<void> {
+  /**
+   * Once per run, before anything is made: removes what a dead run of this stack left and nobody will adopt. What does
+   * not go at once is left to a later run.
+   */
+  swept(owner: string, place: { cloud?: string | undefined; region?: string | undefined }): Promise<unknown> {
     const stack = stackOf(owner);
     const key = JSON.stringify([stack, place.cloud, place.region]);
     let swept = this.sweeps.get(key);
     if (!swept) {
       const session = this.session(place);
       swept = leftovers(session, stack, { now: clock(this.environment) }).then(found =>
-        sweep(session, found, { log: this.print, signal: this.abort.signal }),
+        sweep(session, found, {
+          log: this.print,
+          signal: this.abort.signal,
+          eachSeconds: 5,
+          totalSeconds: 10,
+        }),
       );
       this.sweeps.set(key, swept);
     }

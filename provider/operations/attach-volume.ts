@@ -1,5 +1,6 @@
 import { arch, hostname } from "node:os";
-import { attachments, type Session, undefinedIfNotFound } from "../openstack";
+import { ApiError, attachments, type Session, undefinedIfNotFound } from "../openstack";
+import { pause } from "./remove";
 import { UndoList, undoSignal } from "./undo-list";
 import { volumeKind, waitForStatus } from "./watch";
 
@@ -14,6 +15,42 @@ interface WaitLimits {
   signal?: AbortSignal | undefined;
 }
 
+/** How often a call is tried whose backend fails in passing: Ceph's monitors do while they elect. */
+const mostTries = 6;
+const firstPauseMs = 500;
+
+/** Tries again after HTTP 500, within the time; `cleanUp` undoes what the failed try may have left. */
+async function despitePassingTrouble<T>(
+  attempt: () => Promise<T>,
+  { timeoutSeconds, signal }: WaitLimits,
+  cleanUp?: (remainingSeconds: number) => Promise<unknown>,
+): Promise<T> {
+  const deadline = Date.now() + timeoutSeconds * 1000;
+  let pauseMs = firstPauseMs;
+  for (let tries = 1; ; tries++, pauseMs *= 2) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const isPassing = error instanceof ApiError && error.status === 500;
+      const isLast = tries === mostTries || Date.now() + pauseMs >= deadline;
+      try {
+        if (isPassing) await cleanUp?.(Math.max(1, Math.round((deadline - Date.now()) / 1000)));
+      } catch (second) {
+        throw await undoFailed(error, second);
+      }
+      if (!isPassing || isLast) throw error;
+    }
+    await pause(pauseMs, signal);
+  }
+}
+
+/** The first error, which also says what its clean-up could not do. */
+function undoFailed(first: unknown, second: unknown): Promise<unknown> {
+  const undo = new UndoList();
+  undo.add("the attachment", () => Promise.reject(second));
+  return undo.undo(first);
+}
+
 /**
  * Attaches a volume to this machine by Cinder's attachment API (microversion 3.27): no server takes part, so no
  * `instance_uuid` is given, which a plain user could not delete again while Nova is away.
@@ -24,28 +61,26 @@ export async function attachVolume(
   volumeId: string,
   options: WaitLimits,
 ): Promise<AttachedVolume> {
-  const call = { signal: options.signal };
-  const attachment = await attachments.create(
-    session,
-    {
-      volumeId,
-      mode: "rw",
-      connector: {
-        host: hostname(),
-        ip: "127.0.0.1",
-        platform: arch() === "x64" ? "x86_64" : arch(),
-        os_type: "linux",
-        multipath: false,
-      },
-    },
-    call,
+  const { signal } = options;
+  const connector = {
+    host: hostname(),
+    ip: "127.0.0.1",
+    platform: arch() === "x64" ? "x86_64" : arch(),
+    os_type: "linux",
+    multipath: false,
+  };
+  const undoing = { ...options, signal: undoSignal(signal) };
+  // a create that failed has left a reserved attachment, of which only a listing tells
+  const attachment = await despitePassingTrouble(
+    () => attachments.create(session, { volumeId, mode: "rw", connector }, { signal }),
+    options,
+    timeoutSeconds => endAttachments(session, volumeId, { ...undoing, timeoutSeconds }),
   );
-  const detach = () =>
-    detachVolume(session, volumeId, attachment.id, { ...options, signal: undoSignal(options.signal) });
+  const detach = () => detachVolume(session, volumeId, attachment.id, undoing);
   const undo = new UndoList();
   undo.add("the attachment", detach);
   try {
-    await attachments.complete(session, attachment.id, call);
+    await despitePassingTrouble(() => attachments.complete(session, attachment.id, { signal }), options);
     const connection = attachment.connection_info;
     if (!connection?.driver_volume_type)
       throw new Error(`attaching volume ${volumeId} to this machine: cinder gave no connection for it`);
@@ -61,7 +96,10 @@ async function detachVolume(
   attachmentId: string,
   { timeoutSeconds, signal }: WaitLimits,
 ): Promise<void> {
-  await attachments.remove(session, attachmentId, { signal }).catch(undefinedIfNotFound);
+  await despitePassingTrouble(
+    () => attachments.remove(session, attachmentId, { signal }).catch(undefinedIfNotFound),
+    { timeoutSeconds, signal },
+  );
   await waitForStatus(session, volumeKind, volumeId, "available", {
     doing: `detaching volume ${volumeId} from this machine`,
     timeoutSeconds,

@@ -17,6 +17,7 @@ export interface Marked<T> {
 export class Inventory {
   private snapshotRows: Promise<Known<Snapshot>> | undefined;
   private volumeRows: Promise<Known<Volume>> | undefined;
+  private readonly stuckIds = new Set<string>();
   private everyVolume: Promise<Map<string, Volume>> | undefined;
 
   constructor(private readonly session: Session) {}
@@ -78,6 +79,15 @@ export class Inventory {
   /** A volume that this process made or changed. */
   async noteVolume(row: Volume): Promise<void> {
     (await this.volumeRows)?.note(row);
+  }
+
+  /** A volume that was waited for in vain: only an administrator moves it, and no other wait of this process is for it. */
+  noteStuck(id: string): void {
+    this.stuckIds.add(id);
+  }
+
+  isStuck(id: string): boolean {
+    return this.stuckIds.has(id);
   }
 
   /** An object that this process has seen gone. */

@@ -11,21 +11,37 @@ const longestPauseMs = 15_000;
  * has a snapshot with a clone of its own, which cannot be flattened (cinder/volume/drivers/rbd.py, _flatten_children).
  */
 const deadEnd = "error_deleting";
+/** Its maker waits for it or is dead, and Cinder refuses to delete it: it leaves this status soon or never. */
+export const unfinished = "creating";
+const unfinishedPatienceSeconds = 10;
+/** Where a removal is refused for something else than the status, which may pass: a dependent, an attachment. */
+const removable: ReadonlySet<string> = new Set([
+  "available",
+  "in-use",
+  "deleting",
+  "error",
+  "error_restoring",
+  "error_extending",
+  "error_managing",
+]);
 const openstackName = { snapshot: "volume snapshot", volume: "volume" } as const;
 
 /**
  * Removes a snapshot or volume and returns only once a GET says 404. A removal that the backend refuses (busy:
- * a clone depends on it, a watcher is left) is tried again within the timeout.
+ * a clone depends on it, a watcher is left) is tried again within the timeout; of one that stays in `creating` only for a
+ * short while. With `once` any whose status forbids it gets a single attempt.
  * @throws WaitError with the object's status and Cinder's user messages when the time is over.
  */
 export async function removeUntilGone<T extends { id: string; status: string }>(
   session: Session,
   kind: Kind<T>,
   id: string,
-  options: Omit<WaitOptions, "doing">,
+  options: Omit<WaitOptions, "doing"> & { once?: boolean },
 ): Promise<void> {
   const doing = `removing ${kind.name} ${id}`;
-  const deadline = Date.now() + options.timeoutSeconds * 1000;
+  const begun = Date.now();
+  const deadline = begun + options.timeoutSeconds * 1000;
+  const unfinishedDeadline = Math.min(deadline, begun + unfinishedPatienceSeconds * 1000);
   let refusal = "";
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
     options.signal?.throwIfAborted();
@@ -46,7 +62,12 @@ export async function removeUntilGone<T extends { id: string; status: string }>(
       // 400: its status does not allow it right now (creating, still attached, has dependents).
       if (!isBadRequest(error) && !isConflict(error)) throw error;
       refusal = (error as Error).message;
-      if ((await statusNow()) === deadEnd) throw await stuck();
+      const status = await statusNow();
+      if (status === deadEnd) throw await stuck();
+      const isHopeless = options.once
+        ? status !== undefined && !removable.has(status)
+        : status === unfinished && Date.now() + pauseMs > unfinishedDeadline;
+      if (isHopeless) throw await explained(`${doing}: it is still '${status}': ${remedyFor(kind, id)}`);
     }
     if (Date.now() + pauseMs > deadline)
       throw await explained(`${doing}: not gone after ${options.timeoutSeconds} s, ${refusal}`);
@@ -67,6 +88,12 @@ export async function removeUntilGone<T extends { id: string; status: string }>(
   function explained(message: string): Promise<WaitError> {
     return inCindersWords(session, id, new WaitError(message, true));
   }
+}
+
+/** What helps where Cinder neither finishes nor deletes an object: its service was killed over it. */
+export function remedyFor(kind: Pick<Kind<{ id: string; status: string }>, "name">, id: string): string {
+  const command = `openstack ${openstackName[kind.name]}`;
+  return `where it stays so, an administrator runs \`${command} set --state error ${id}\`, then \`${command} delete ${id}\``;
 }
 
 /** Sleeps, but not past an abort. */

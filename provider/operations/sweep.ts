@@ -1,8 +1,9 @@
-import type { Session } from "../openstack";
+import limited from "p-limit";
+import { type Session, undefinedIfNotFound, volumes } from "../openstack";
 import { endAttachments } from "./attach-volume";
 import { inventoryOf } from "./inventory";
 import { stackOf } from "./marks";
-import { removeUntilGone } from "./remove";
+import { remedyFor, removeUntilGone, unfinished } from "./remove";
 import { volumeKind } from "./watch";
 
 /** A temporary object that no live run owns. */
@@ -28,18 +29,66 @@ export async function leftovers(
   return found.map(({ row, mark }) => ({ volumeId: row.id, owner: mark.owner, expiresAt: mark.expiresAt }));
 }
 
-/** Removes leftovers and returns once they are gone. */
+/** Sweeps at the same time. */
+const atOnce = limited(8);
+/** On their way already: another DELETE changes nothing. */
+const leaving = "deleting";
+
+/**
+ * Tries to remove each leftover and returns the ids of those that stay, each named in a line. One that cannot go is
+ * tried once and stops no other.
+ */
 export async function sweep(
   session: Session,
   found: readonly Leftover[],
-  { log, signal }: { log: (line: string) => void; signal?: AbortSignal | undefined },
+  options: {
+    log: (line: string) => void;
+    signal?: AbortSignal | undefined;
+    /** How long the removal of one may take. */
+    eachSeconds?: number;
+    /** After this the rest is left to the next sweep. */
+    totalSeconds?: number;
+  },
+): Promise<string[]> {
+  const { log, signal, eachSeconds = 120, totalSeconds } = options;
+  const timeIsOver = totalSeconds === undefined ? undefined : AbortSignal.timeout(totalSeconds * 1000);
+  const signals = [signal, timeIsOver].filter(one => one !== undefined);
+  const limits = {
+    timeoutSeconds: eachSeconds,
+    signal: signals.length > 0 ? AbortSignal.any(signals) : undefined,
+  };
+  const left: string[] = [];
+  const sweepOne = async ({ volumeId, owner, expiresAt }: Leftover) => {
+    try {
+      limits.signal?.throwIfAborted();
+      await removeLeftover(session, volumeId, limits);
+      log(`swept temporary volume ${volumeId} of ${owner}, expired ${expiresAt ?? "never"}`);
+    } catch (error) {
+      signal?.throwIfAborted();
+      left.push(volumeId);
+      const why = timeIsOver?.aborted
+        ? `the sweep ended after ${totalSeconds} s, the next one goes on`
+        : (error as Error).message;
+      log(`warning: temporary volume ${volumeId} of ${owner} stays: ${why}`);
+    }
+  };
+  await Promise.all(found.map(leftover => atOnce(() => sweepOne(leftover))));
+  return left;
+}
+
+async function removeLeftover(
+  session: Session,
+  id: string,
+  limits: { timeoutSeconds: number; signal: AbortSignal | undefined },
 ): Promise<void> {
-  for (const leftover of found) {
-    await endAttachments(session, leftover.volumeId, { signal });
-    await removeUntilGone(session, volumeKind, leftover.volumeId, { timeoutSeconds: 120, signal });
-    await inventoryOf(session).noteGone(leftover.volumeId);
-    log(
-      `swept temporary volume ${leftover.volumeId} of ${leftover.owner}, expired ${leftover.expiresAt ?? "never"}`,
-    );
+  const inventory = inventoryOf(session);
+  const live = await volumes.get(session, id, { signal: limits.signal }).catch(undefinedIfNotFound);
+  if (live?.status === leaving)
+    throw new Error(`it is '${leaving}' since an earlier run: ${remedyFor(volumeKind, id)}`);
+  if (live) {
+    if (live.status === unfinished) inventory.noteStuck(id);
+    else await endAttachments(session, id, limits);
+    await removeUntilGone(session, volumeKind, id, { ...limits, once: true });
   }
+  await inventory.noteGone(id);
 }

@@ -4,9 +4,9 @@ import { endAttachments } from "./attach-volume";
 import { inCindersWords } from "./cinders-words";
 import { inventoryOf } from "./inventory";
 import { fromMetadata, instant, type Mark, toMetadata } from "./marks";
-import { removeUntilGone } from "./remove";
+import { remedyFor, removeUntilGone } from "./remove";
 import { UndoList, undoSignal } from "./undo-list";
-import { volumeKind, waitForStatus } from "./watch";
+import { volumeKind, WaitError, waitForStatus } from "./watch";
 
 /** A volume that exists only while something reads it: what it is made from and whose it is. */
 export interface TemporaryVolumeSpec {
@@ -36,7 +36,10 @@ export async function ensureTemporaryVolume(
   const inventory = inventoryOf(session);
   const options = { signal: context.signal };
   for (const { row } of await existing(session, spec)) {
-    const doing = `creating temporary volume ${row.id} from snapshot ${spec.snapshotId}`;
+    if (inventory.isStuck(row.id)) {
+      context.log(`temporary volume ${row.id} is stuck; a new one is made in its place`);
+      continue;
+    }
     let live = await volumes.get(session, row.id, options).catch(undefinedIfNotFound);
     if (live && halfAttached.has(live.status)) {
       await endAttachments(session, row.id, {
@@ -47,12 +50,12 @@ export async function ensureTemporaryVolume(
     }
     if (live?.status === "available" || live?.status === "in-use") return { volume: live, made: false };
     if (live?.status === "creating") {
-      const volume = await waitForStatus(session, volumeKind, row.id, "available", {
-        doing,
-        timeoutSeconds: spec.timeoutSeconds,
-        signal: context.signal,
+      const volume = await finished(session, row.id, spec, context.signal).catch(error => {
+        if (!inventory.isStuck(row.id)) throw error;
+        context.log(`warning: ${error.message}; a new one is made in its place`);
       });
-      return { volume, made: false };
+      if (volume) return { volume, made: false };
+      continue;
     }
     if (live) {
       context.log(`removing temporary volume ${row.id}, which is '${live.status}'`);
@@ -89,19 +92,36 @@ export async function ensureTemporaryVolume(
     await removeUntilGone(session, volumeKind, begun.id, {
       timeoutSeconds: spec.timeoutSeconds,
       signal: undoSignal(context.signal),
+      ...(inventory.isStuck(begun.id) && { once: true }),
     });
     await inventory.noteGone(begun.id);
   });
   try {
-    const volume = await waitForStatus(session, volumeKind, begun.id, "available", {
-      doing: `creating temporary volume ${begun.id} from snapshot ${spec.snapshotId}`,
-      timeoutSeconds: spec.timeoutSeconds,
-      signal: context.signal,
-    });
+    const volume = await finished(session, begun.id, spec, context.signal);
     await inventory.noteVolume(volume);
     return { volume, made: true };
   } catch (error) {
     throw await undo.undo(await inCindersWords(session, begun.id, error));
+  }
+}
+
+/** Waits for a volume that is being made. One that takes too long is remembered, so that nothing waits for it again. */
+async function finished(
+  session: Session,
+  id: string,
+  spec: TemporaryVolumeSpec,
+  signal: AbortSignal | undefined,
+): Promise<Volume> {
+  try {
+    return await waitForStatus(session, volumeKind, id, "available", {
+      doing: `creating temporary volume ${id} from snapshot ${spec.snapshotId}`,
+      timeoutSeconds: spec.timeoutSeconds,
+      signal,
+    });
+  } catch (error) {
+    if (!(error instanceof WaitError && error.timedOut)) throw error;
+    inventoryOf(session).noteStuck(id);
+    throw new WaitError(`${error.message}: ${remedyFor(volumeKind, id)}`, true, { cause: error });
   }
 }
 
@@ -120,14 +140,22 @@ export async function releaseTemporaryVolume(
     const mark = fromMetadata(row?.metadata);
     if (mark?.role === "temporary" && mark.owner === spec.owner) ids.add(options.volumeId);
   }
+  const inventory = inventoryOf(session);
+  const stuck = [...ids].filter(id => inventory.isStuck(id));
+  const remove = async (id: string) => {
+    await endAttachments(session, id, { signal: options.signal });
+    await removeUntilGone(session, volumeKind, id, {
+      timeoutSeconds: spec.timeoutSeconds,
+      signal: options.signal,
+      ...(inventory.isStuck(id) && { once: true }),
+    });
+    await inventory.noteGone(id);
+  };
   await Promise.all(
-    [...ids].map(async id => {
-      await endAttachments(session, id, { signal: options.signal });
-      await removeUntilGone(session, volumeKind, id, {
-        timeoutSeconds: spec.timeoutSeconds,
-        signal: options.signal,
-      });
-      await inventoryOf(session).noteGone(id);
+    [...ids].map(id => {
+      // it was named when it got stuck, and must not fail the run that made another in its place
+      const isReplaced = inventory.isStuck(id) && stuck.length < ids.size;
+      return isReplaced ? remove(id).catch(() => options.signal?.throwIfAborted()) : remove(id);
     }),
   );
 }

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { type Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { attachVolume, endAttachments } from "../../operations/attach-volume";
+import { type AttachedVolume, attachVolume, endAttachments } from "../../operations/attach-volume";
+import { pause } from "../../operations/remove";
 import { UndoList } from "../../operations/undo-list";
 import { openRepository } from "../../restic";
 import type { BackupRun, MovedBackup, Mover, RestoreRun } from "../mover";
@@ -16,6 +17,10 @@ const progressEveryMs = 30_000;
 
 /** Wait for an attachment to come and to go, in seconds. */
 const attachTimeoutSeconds = 300;
+
+/** How often a volume that was read is closed, each time with the patience of its traces, and the pause between. */
+const closingTries = 3;
+const closingPauseMs = 1_000;
 
 /** The machine that runs the stack reads the volume itself. */
 export const localMover: Mover = {
@@ -61,11 +66,40 @@ async function opened<T>(
     });
     undo.add("the mount", volume.close);
     const result = await use(volume);
-    await volume.close();
-    await attached.detach();
+    if (request.access === "read") await letGo(run, volume, attached);
+    else {
+      await volume.close();
+      await attached.detach();
+    }
     return result;
   } catch (error) {
     throw await undo.undo(error);
+  }
+}
+
+/**
+ * Closes and detaches a volume that was read to its end. What stays is on the mount path's list and in Cinder, where the
+ * next run finds it: no reason to call a proven backup failed.
+ */
+async function letGo(
+  run: BackupRun | RestoreRun,
+  volume: OpenedVolume,
+  attached: AttachedVolume,
+): Promise<void> {
+  const warn = (error: unknown) =>
+    run.log(`warning: ${error instanceof Error ? error.message : String(error)}; the next run ends it`);
+  await closed(volume).catch(warn);
+  await attached.detach().catch(warn);
+}
+
+async function closed(volume: OpenedVolume): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await volume.close();
+    } catch (error) {
+      if (tries === closingTries) throw error;
+    }
+    await pause(closingPauseMs);
   }
 }
 
