@@ -1,8 +1,9 @@
 import type { MovedBackup, Mover } from "../movers/mover";
 import type { Session } from "../openstack";
+import type { Volume } from "../openstack/volumes";
 import { isKind, type Repository, type RepositoryAccess } from "../restic";
 import { instant, type Mark, runKey, toTags } from "./marks";
-import { leavesSnapshot, markUnproven, noteBegun, tagPoints } from "./proof";
+import { leavesSnapshot, markUnproven, noteBegun, noteProven, tagPoints } from "./proof";
 import { forgetPoints, knownPoints, noteMade, unlockOnce } from "./restic-inventory";
 import { asPoint, partialTag, pointOf, type ResticPoint } from "./restic-set";
 import { markCopied, points, removePoint, type SnapshotSet } from "./snapshot-set";
@@ -108,7 +109,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
       moved.snapshotId = marked.find(({ id }) => !before.some(old => old.id === id))?.id ?? moved.snapshotId;
     }
     if (!moved.partial) await noteCopied(run);
-    await release(run);
+    await releaseProven(run, volume);
     const superseded = before.filter(old => !old.good && runKey(old) === runKey(run.mark));
     await forgetSuperseded(run, superseded);
     return { moved, points: await knownPoints(repository, run.owners, run.signal) };
@@ -157,6 +158,20 @@ async function release(run: BackUpVolume): Promise<void> {
     volumeId: run.temporaryVolumeId,
     signal: undoSignal(run.signal),
   });
+}
+
+/** A volume that stays busy is no reason to call a proven backup failed, once it no longer speaks against its point. */
+async function releaseProven(run: BackUpVolume, volume: Volume): Promise<void> {
+  try {
+    await release(run);
+  } catch (error) {
+    await noteProven(run.session, volume, run.now).catch(() => {
+      throw error;
+    });
+    run.log(
+      `warning: temporary volume ${volume.id} stays, the next run removes it: ${(error as Error).message}`,
+    );
+  }
 }
 
 /** Lets the set's retention count the point. It is in the repository even where this cannot be written now. */

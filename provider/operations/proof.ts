@@ -31,6 +31,13 @@ export async function noteBegun(
   await inventoryOf(session).noteVolume({ ...volume, metadata: { ...volume.metadata, ...metadata } });
 }
 
+/** Takes back what `noteBegun` said, of a volume that outlives its proven backup: the next sweep removes it. */
+export async function noteProven(session: Session, volume: Volume, now: Date): Promise<void> {
+  const metadata = { [backingUpKey]: "proven", [metadataKeys.expiresAt]: instant(now) };
+  await volumes.setMetadata(session, volume.id, metadata);
+  await inventoryOf(session).noteVolume({ ...volume, metadata: { ...volume.metadata, ...metadata } });
+}
+
 /**
  * Marks the points whose run was killed before it knew the result, so that they never count as good, and returns the
  * points as they are then. `temporaryOwner` is the owner of the volumes that the runs read.

@@ -3,7 +3,7 @@ import { snapshots } from "../openstack";
 import type { Copy } from "../operations/copied";
 import { inventoryOf } from "../operations/inventory";
 import { instant, type Mark, runKey, toMetadata } from "../operations/marks";
-import type { Retention } from "../operations/retention";
+import { applyRetention, type Retention } from "../operations/retention";
 import {
   decide,
   describePoint,
@@ -223,7 +223,11 @@ async function converge(
   const pruned = await prune(members, policyOf(given), howOf(given, asOfOf(given, context)));
   const fresh = outputsOf(
     given,
-    pruned,
+    keptOf(
+      given,
+      pruned.kept.map(({ point }) => point),
+      context,
+    ),
     pruned.removed.map(({ point, reasons }) => ({
       snapshotId: point.id,
       time: instant(point.time),
@@ -324,16 +328,19 @@ function comingPoint(given: Inputs, context: Context): SnapshotPoint {
   };
 }
 
+/** The points with why each is kept: by the policy, or for the copy that it waits for, proven or not, until the next run. */
 function keptOf(
   state: Inputs,
   present: SnapshotPoint[],
   context: Context,
 ): Pick<Pruned<SnapshotPoint>, "kept"> {
-  const decided = decide(present, policyOf(state), howOf(state, asOfOf(state, context)));
+  const { awaitsCopy, ...options } = howOf(state, asOfOf(state, context));
+  const { keep, remove } = applyRetention(present, policyOf(state), options);
+  const others = awaitsCopy
+    ? remove.map(({ point }) => ({ point, reasons: ["until the copy of a newer point is proven"] }))
+    : remove;
   return {
-    kept: [...decided.keep, ...decided.remove].sort(
-      (a, b) => b.point.time.getTime() - a.point.time.getTime(),
-    ),
+    kept: [...keep, ...others].sort((a, b) => b.point.time.getTime() - a.point.time.getTime()),
   };
 }
 

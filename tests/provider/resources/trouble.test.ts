@@ -270,4 +270,31 @@ describe("ResticBackup in trouble", () => {
     assert.deepEqual(own(), [3, 4, 12, 13]);
     nothingTemporary();
   });
+
+  it("counts a proven backup whose temporary volume cannot be removed, and removes it in the next run", async () => {
+    const volumeId = await volumeOf("clinging", { "a.txt": "a" });
+    const repository = access("clinging-repository");
+    await openRepository(repository).ensureInitialised();
+    const refused = cloud.faults.add({ method: "DELETE", path: /\/volumes\//, status: 400 });
+    const first = await run("clinging", volumeId, repository, "2026-11-22T10:10:00Z", {
+      temporaryVolume: { owner: "shop/prod/clinging-volume", timeoutSeconds: 2 },
+    });
+    assert.equal((await first.backup()).outputs.phase, "Succeeded");
+    assert.match(printed.join("\n"), /warning: temporary volume \S+ stays, the next run removes it/);
+    assert.ok(refused.hits > 0);
+    cloud.faults.clear();
+
+    const world = new World({}, line => printed.push(line), {
+      ...cloud.environment,
+      OSBACKUP_NOW: "2026-11-22T11:10:00Z",
+    });
+    await world.swept("shop/prod/clinging-backup", {});
+    nothingTemporary();
+    const second = await run("clinging", volumeId, repository, "2026-11-22T11:10:00Z");
+    const { points } = (await second.backup()).outputs as { points: { good: boolean }[] };
+    assert.deepEqual(
+      points.map(({ good }) => good),
+      [true, true],
+    );
+  }).timeout(60_000);
 });
