@@ -1,7 +1,6 @@
 import type { DependencyGraph } from "./graph";
 import type { Alias, Goal } from "./monitor";
 import {
-  containsSecret,
   equal,
   type Path,
   type Properties,
@@ -9,6 +8,7 @@ import {
   pathContains,
   resetPath,
   UNKNOWN,
+  withoutSecrets,
 } from "./property";
 import type { CheckFailure, ProviderHost } from "./provider-host";
 import { type ResourceState, withoutUndefined } from "./state";
@@ -335,8 +335,9 @@ export class Planner {
 
   private reportFailures(state: ResourceState, failures: CheckFailure[]): boolean {
     for (const { property, reason } of failures) {
+      // the CLI prints it in plain text, a secret one too: a provider must name no such property
       const value = property ? state.inputs[property] : undefined;
-      const shown = value === undefined || containsSecret(value) ? "" : ` value ${JSON.stringify(value)}`;
+      const shown = value === undefined ? "" : ` value ${JSON.stringify(withoutSecrets(value))}`;
       const subject = `${typeOf(state.urn)} resource "${nameOf(state.urn)}"`;
       const message = property
         ? `${subject}: property ${property}${shown} has a problem: ${reason}`

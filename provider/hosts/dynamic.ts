@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { check } from "../resources/check";
 import { diff } from "../resources/diff";
 import { registry } from "../resources/registry";
-import { type Context, metaOf, PartialFailure, type ResourceType } from "../resources/resource";
+import { type Context, metaOf, PartialFailure, type Refusal, type ResourceType } from "../resources/resource";
 import { unknownValue } from "../resources/unknown";
 import { configurationKeys } from "./configuration-keys";
 import { World } from "./world";
@@ -50,7 +50,7 @@ export function dynamicProvider(name: string): DynamicProvider {
         const { inputs, refusals } = await check(type, before, bare(news), context);
         if (refusals.length === 0 && Object.keys(before).length === 0)
           await explain(type, undefined, inputs, context);
-        return { inputs, failures: refusals };
+        return { inputs, failures: refusals.map(shownRefusal) };
       });
     },
 
@@ -164,6 +164,14 @@ async function explain(
   } catch (error) {
     context.warn(`what will be kept and removed cannot be said now: ${(error as Error).message}`);
   }
+}
+
+/**
+ * A refusal as the engine prints it. It shows the value of the property that a failure names, a secret one in plain text
+ * too, so the name stands in the reason and the failure names none.
+ */
+function shownRefusal({ property, reason }: Refusal): Refusal {
+  return { property: "", reason: property === "" ? reason : `property ${property}: ${reason}` };
 }
 
 /** Without the host's own properties. */

@@ -105,12 +105,17 @@ export function metaOf(field: unknown): InputMeta {
   return (schema.meta?.() as InputMeta | undefined) ?? metaOf(schema.def?.innerType);
 }
 
-/** Whether the input at `path` below `field` is secret, by its own metadata or that of what holds it. */
+/** Whether the input at `path` below `field` is or holds a secret, by its own metadata or that of what holds it. */
 export function isSecretAt(field: unknown, path: readonly PropertyKey[]): boolean {
   if (metaOf(field).secret) return true;
   const [key, ...rest] = path;
-  if (key === undefined) return false;
-  let inner = field as { shape?: Record<PropertyKey, unknown>; def?: { innerType?: unknown } } | undefined;
-  while (inner && !inner.shape && inner.def?.innerType) inner = inner.def.innerType as typeof inner;
-  return inner?.shape ? isSecretAt(inner.shape[key], rest) : false;
+  const shape = shapeOf(field);
+  if (key === undefined) return Object.values(shape).some(inner => isSecretAt(inner, []));
+  return isSecretAt(shape[key], rest);
+}
+
+/** The properties of an object's schema, also where it is wrapped as optional or with a default. */
+function shapeOf(field: unknown): Record<PropertyKey, unknown> {
+  const schema = field as { shape?: Record<PropertyKey, unknown>; def?: { innerType?: unknown } } | undefined;
+  return schema?.shape ?? (schema?.def?.innerType ? shapeOf(schema.def.innerType) : {});
 }
