@@ -5,6 +5,7 @@ import { registry } from "../resources/registry";
 import { type Context, metaOf, PartialFailure, type Refusal, type ResourceType } from "../resources/resource";
 import { unknownValue } from "../resources/unknown";
 import { configurationKeys } from "./configuration-keys";
+import { endWithEngine, engineAddress } from "./engine-watch";
 import { World } from "./world";
 
 /**
@@ -117,20 +118,8 @@ function startWorld(config: { get(key: string): string | undefined }): World {
     if (value !== undefined) found[key] = value;
   }
   const started = new World(found, line => console.log(line));
-  endWithParent(started);
+  endWithEngine(engineAddress(), reason => started.abort.abort(reason));
   return started;
-}
-
-/** A host whose engine is gone (kill -9, a cancelled pipeline) must not go on working on its own. */
-function endWithParent(started: World): void {
-  const parent = process.ppid;
-  const timer = setInterval(() => {
-    if (process.ppid === parent) return;
-    clearInterval(timer);
-    started.abort.abort(new Error("the engine is gone"));
-    setTimeout(() => process.exit(1), 10_000).unref();
-  }, 500);
-  timer.unref();
 }
 
 function contextOf(properties: Properties): Context {
