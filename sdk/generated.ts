@@ -134,7 +134,7 @@ export const temporaryVolumeBinding = {
 
 /** Inputs of ResticRepository: A restic repository: initialised, reachable, its check and prune on a schedule, optionally copied to a second one. */
 export interface ResticRepositoryInputs {
-  /** As restic spells it: `/srv/restic`, `s3:https://host/bucket/path`, `rest:https://host/`, `sftp:…`, `swift:…`. */
+  /** As restic spells it, a folder by its whole path: `/srv/restic`, `s3:https://host/bucket/path`, `rest:https://host/`, `sftp:…`, `swift:…`. */
   url: pulumi.Input<string>;
   /** The repository's password. */
   password?: pulumi.Input<string | undefined>;

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import type { RepositoryAccess } from "../restic";
+import { locate, type RepositoryAccess } from "../restic";
+import type { Refusal } from "./resource";
 
 /** How to reach a restic repository. Secrets go to restic by environment, never by arguments. */
 export const repositoryAccess = z.strictObject({
@@ -7,7 +8,7 @@ export const repositoryAccess = z.strictObject({
     .string()
     .min(1)
     .describe(
-      "As restic spells it: `/srv/restic`, `s3:https://host/bucket/path`, `rest:https://host/`, `sftp:…`, `swift:…`.",
+      "As restic spells it, a folder by its whole path: `/srv/restic`, `s3:https://host/bucket/path`, `rest:https://host/`, `sftp:…`, `swift:…`.",
     ),
   password: z.string().min(1).describe("The repository's password.").meta({ secret: true }).optional(),
   passwordFile: z.string().describe("A file with the password, on the machine that runs restic.").optional(),
@@ -23,8 +24,16 @@ export const repositoryAccess = z.strictObject({
     .optional(),
 });
 
-/** Exactly one way to the password; a message names the property otherwise. */
-export function accessRules(access: Partial<z.output<typeof repositoryAccess>>, prefix: string) {
+/** A url that is a repository's, and exactly one way to the password; a message names the property otherwise. */
+export function accessRules(access: Partial<z.output<typeof repositoryAccess>>, prefix: string): Refusal[] {
+  const found = access.url === undefined ? "" : locate(access.url);
+  return [
+    ...(typeof found === "string" && found !== "" ? [{ property: `${prefix}url`, reason: found }] : []),
+    ...passwordRules(access, prefix),
+  ];
+}
+
+function passwordRules(access: Partial<z.output<typeof repositoryAccess>>, prefix: string): Refusal[] {
   const ways = (["password", "passwordFile", "passwordCommand"] as const).filter(
     key => access[key] !== undefined,
   );

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import { ResticError } from "./errors";
+import { locate } from "./location";
 import { maskUrl, type Redact, redactor } from "./redact";
 
 /** Where a repository is and what opens it. */
@@ -73,7 +74,9 @@ const passwordVariables = ["RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PA
 
 /** Checks an access and turns it into variables and arguments; throws a ResticError that names what is wrong. */
 export function resolveAccess(access: RepositoryAccess): ResolvedAccess {
-  const { url, localPath } = resolveUrl(access.url);
+  const found = locate(access.url);
+  if (typeof found === "string") throw new ResticError("failed", `opening a repository: its url ${found}`);
+  const { url, localPath } = found;
   const shownUrl = maskUrl(url);
   const environment = { ...access.environment };
   for (const name of Object.keys(environment)) {
@@ -103,14 +106,6 @@ export function resolveAccess(access: RepositoryAccess): ResolvedAccess {
     arguments: access.caCertFile ? ["--cacert", resolve(access.caCertFile)] : [],
     secrets: [...(access.password ? [access.password] : []), ...Object.values(environment), ...userInfo(url)],
   };
-}
-
-/** A relative path is made absolute, because `backup` runs restic in the directory of the volume. */
-function resolveUrl(given: string): { url: string; localPath: string | undefined } {
-  if (given === "") throw new ResticError("failed", "opening a repository: its url is empty");
-  if (/^(s3|sftp|rest|swift|b2|azure|gs|rclone):/.test(given)) return { url: given, localPath: undefined };
-  const localPath = resolve(given.replace(/^local:/, ""));
-  return { url: localPath, localPath };
 }
 
 function repositoryKey(url: string, localPath: string | undefined): string {

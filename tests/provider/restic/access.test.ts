@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { childEnvironment, resolveAccess, secondaryEnvironment } from "../../../provider/restic/access.js";
 import { isWrongPassword, type ResticError } from "../../../provider/restic/errors.js";
+import { locate } from "../../../provider/restic/location.js";
 import { maskUrl, redactor } from "../../../provider/restic/redact.js";
 
 describe("RepositoryAccess", () => {
@@ -37,11 +39,42 @@ describe("RepositoryAccess", () => {
   });
 
   it("makes relative paths absolute, since a backup runs in the volume's directory", () => {
-    const access = resolveAccess({ url: "repo", passwordFile: "password", caCertFile: "ca.pem" });
-    assert.equal(access.url, resolve("repo"));
-    assert.equal(access.localPath, resolve("repo"));
+    const access = resolveAccess({ url: "/repo", passwordFile: "password", caCertFile: "ca.pem" });
     assert.equal(access.environment.RESTIC_PASSWORD_FILE, resolve("password"));
     assert.deepEqual(access.arguments, ["--cacert", resolve("ca.pem")]);
+  });
+
+  it("takes whole paths and restic's own schemes, and refuses what would become a folder, with the nearest meaning", () => {
+    for (const url of [
+      "/srv/restic",
+      "s3:s3.amazonaws.com/b",
+      "sftp:u@h:/p",
+      "rclone:r:p",
+      "swift:c:/p",
+      "b2:b",
+    ])
+      assert.deepEqual(locate(url), { url, localPath: url.startsWith("/") ? url : undefined });
+    assert.deepEqual(locate("local:/srv/../srv/restic/"), { url: "/srv/restic", localPath: "/srv/restic" });
+    const refused = {
+      "s3.example.com/bucket": /needs its scheme, such as s3:https:\/\/host\/bucket$/,
+      "https://s3.example.com/bucket": /s3:https:\/\/…, a REST server is rest:https:\/\/…$/,
+      "~/backups": new RegExp(`such as ${homedir()}/backups$`),
+      backups: /whole path, such as \/srv\/backups$/,
+      "local:backups": /whole path, such as \/srv\/backups$/,
+      "S3:https://host/b": /did you mean s3:, in small letters\?$/,
+      "ftp://host/b": /restic has no backend ftp:$/,
+      "ssh://u@host/b": /did you mean sftp:user@host:\/path\?$/,
+      "user@host:/srv/b": /did you mean sftp:user@host:\/path\?$/,
+      "file:///srv/b": /without file:\/\/\?$/,
+    };
+    for (const [url, words] of Object.entries(refused)) {
+      assert.match(String(locate(url)), words, url);
+      assert.throws(
+        () => resolveAccess({ url, password: "pass" }),
+        /opening a repository: its url is neither/,
+      );
+    }
+    assert.doesNotMatch(String(locate("https://user:hunter2@host/b")), /hunter2/);
   });
 
   it("has one key for every way to write a repository", () => {
