@@ -176,6 +176,8 @@ export interface ResticRepositoryInputs {
 
 /** Outputs of ResticRepository. */
 export interface ResticRepositoryOutputs {
+  /** The repository's own id: where it is not there any more, or another one is, every run fails. */
+  repositoryId: string;
   /** Whether this resource initialised the repository. */
   made: boolean;
   /** restic's version on the machine that ran the last operation. */
@@ -192,7 +194,7 @@ export interface ResticRepositoryOutputs {
 export const resticRepositoryBinding = {
   type: "ResticRepository",
   computed: ["checkSlot", "pruneSlot", "copySlot"],
-  outputs: ["made", "resticVersion", "lastCheck", "lastPrune", "lastCopy"],
+  outputs: ["repositoryId", "made", "resticVersion", "lastCheck", "lastPrune", "lastCopy"],
   secretInputs: ["password", "environment", "copyTo"],
 } as const;
 

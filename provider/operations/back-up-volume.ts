@@ -128,8 +128,10 @@ async function firstLook(run: BackUpVolume): Promise<ResticPoint[]> {
     return points;
   } catch (error) {
     if (!isKind(error, "no-repository")) throw error;
-    await run.repository.ensureInitialised({ signal: run.signal });
-    return knownPoints(run.repository, run.owners, run.signal);
+    throw new Error(
+      `there is no repository at ${run.repository.url}; is it mounted? A ResticRepository makes one, when it is created`,
+      { cause: error },
+    );
   }
 }
 

@@ -49,7 +49,7 @@ export async function check(
 
   const settled = type.settle && !hasUnknownTiming(inputs) ? type.settle(inputs, olds, context) : inputs;
   const complete = withoutAbsent(settled);
-  if (!hasUnknown(preflightInputs(type, complete)) && needsPreflight(type, olds, complete))
+  if (isNew(olds) && !hasUnknown(preflightInputs(type, complete)))
     refusals.push(...(await preflight(type, complete, context)));
   return { inputs: complete, refusals };
 }
@@ -65,14 +65,9 @@ function preflightInputs(type: ResourceType, inputs: Record<string, unknown>): u
   return (type.preflightKeys ?? []).map(key => inputs[key]);
 }
 
-function needsPreflight(
-  type: ResourceType,
-  olds: Record<string, unknown> | undefined,
-  inputs: Record<string, unknown>,
-): boolean {
-  if (!type.preflight) return false;
-  if (!olds || Object.keys(olds).length === 0) return true;
-  return (type.preflightKeys ?? []).some(key => JSON.stringify(olds[key]) !== JSON.stringify(inputs[key]));
+/** A failed check stops the whole run: of what exists, what the world refuses is a failed update, which stops no other. */
+function isNew(olds: Record<string, unknown> | undefined): boolean {
+  return !olds || Object.keys(olds).length === 0;
 }
 
 async function preflight(

@@ -44,8 +44,8 @@ export interface ResourceType<I extends z.ZodObject = z.ZodObject, O extends z.Z
   /** Adds what follows from the clock, the one place where time enters. `olds` is the resource's state. */
   settle?(inputs: z.output<I>, olds: Partial<State<I, O>> | undefined, context: Context): z.output<I>;
   /**
-   * Asks the world, before anything is made, whether these inputs can work. Called for a new resource and for one
-   * whose `preflightKeys` changed.
+   * Asks the world, before anything is made, whether these inputs can work, once all `preflightKeys` are known. Called
+   * for a new resource only.
    */
   preflight?(inputs: z.output<I>, context: Context): Promise<Refusal[]>;
   preflightKeys?: readonly (keyof z.output<I> & string)[];

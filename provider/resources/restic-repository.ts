@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { instant } from "../operations/marks";
 import { newestSlot, parseSchedule } from "../operations/schedule";
-import { ResticError } from "../restic";
+import { maskUrl, type Repository, ResticError } from "../restic";
 import { owner } from "./inputs";
 import { accessOf, accessRules, repositoryAccess } from "./repository-access";
 import { type Context, type Refusal, resourceType, type State } from "./resource";
@@ -46,6 +46,9 @@ const inputs = z.object({
 });
 
 const outputs = z.object({
+  repositoryId: z
+    .string()
+    .describe("The repository's own id: where it is not there any more, or another one is, every run fails."),
   made: z.boolean().describe("Whether this resource initialised the repository."),
   resticVersion: z.string().describe("restic's version on the machine that ran the last operation."),
   lastCheck: z.string().describe("Slot of the last check that passed; empty before the first."),
@@ -102,7 +105,7 @@ export const resticRepository = resourceType({
   preflightKeys: ["url", "password", "passwordFile", "passwordCommand", "environment", "caCertFile"],
   async preflight(given, context) {
     try {
-      const exists = await context.repository(accessOf(accessPart(given))).exists({ signal: context.signal });
+      const exists = await repositoryOf(given, context).exists({ signal: context.signal });
       if (exists || given.initialise) return [];
       return [{ property: "url", reason: "there is no repository, and initialise is false" }];
     } catch (error) {
@@ -116,6 +119,11 @@ export const resticRepository = resourceType({
     }
   },
 
+  async drift(state, given, context) {
+    const wrong = wrongAt(given, state, await repositoryOf(given, context).identity(context));
+    return wrong ? [`${wrong}; the update will fail`] : [];
+  },
+
   async plan(state, given) {
     return maintenanceKinds
       .filter(kind => isDue(kind, given, state))
@@ -127,8 +135,11 @@ export const resticRepository = resourceType({
   },
 
   async read(id, state, context) {
-    const exists = await context.repository(accessOf(accessPart(state))).exists({ signal: context.signal });
-    return exists ? { id, outputs: state } : undefined;
+    const repositoryId = await repositoryOf(state, context).identity(context);
+    const wrong = wrongAt(state, state, repositoryId);
+    // gone from the state it would be made anew by the next run
+    if (wrong || repositoryId === undefined) throw new Error(wrong);
+    return { id, outputs: { ...state, repositoryId } };
   },
 
   update: (_id, state, given, context) => converge(given, state, context),
@@ -143,10 +154,15 @@ async function converge(
   state: State<typeof inputs, typeof outputs> | undefined,
   context: Context,
 ): Promise<Outputs> {
-  const repository = context.repository(accessOf(accessPart(given)));
+  const repository = repositoryOf(given, context);
   const { signal } = context;
-  const made = given.initialise && (await repository.ensureInitialised({ signal })) === "created";
+  const made =
+    state === undefined && given.initialise && (await repository.ensureInitialised({ signal })) === "created";
+  const repositoryId = await repository.identity({ signal });
+  const wrong = wrongAt(given, state, repositoryId);
+  if (wrong || repositoryId === undefined) throw new Error(wrong);
   const fresh: Outputs = {
+    repositoryId,
     made: made || (state?.made ?? false),
     resticVersion: (await repository.version()).text,
     lastCheck: state?.lastCheck ?? "",
@@ -163,9 +179,36 @@ async function converge(
     const limits = { signal, timeoutSeconds: given.timeoutSeconds };
     if (kind === "check") await repository.check({ ...limits, readDataSubset: given.readDataSubset });
     if (kind === "prune") await repository.prune(limits);
-    if (kind === "copy" && given.copyTo) await copy(given, given.copyTo, context);
+    if (kind === "copy" && given.copyTo) await copy(given, given.copyTo, context, !state?.lastCopy);
   }
   return fresh;
+}
+
+/**
+ * What is wrong with the repository that was found, in words. An unmounted disk looks like an empty one: a repository is
+ * made by the first create alone, and one that is known must be there again, the same.
+ */
+function wrongAt(
+  given: Inputs,
+  state: Partial<Inputs & Outputs> | undefined,
+  found: string | undefined,
+): string | undefined {
+  const where = maskUrl(given.url);
+  const known = state?.repositoryId;
+  if (found === undefined) {
+    if (!state) return `there is no repository at ${where}, and initialise is false`;
+    const existed = known ? `repository ${known.slice(0, 8)}` : "the repository";
+    return (
+      (state.url === given.url ? `${existed} is not at ${where} any more` : `there is no repository at ${where}`) +
+      "; is it mounted? " +
+      "Another one is made only for a ResticRepository of another name"
+    );
+  }
+  if (!known || known === found || state?.url !== given.url) return undefined;
+  return (
+    `at ${where} is another repository, ${found.slice(0, 8)}, not ${known.slice(0, 8)}; is the right one mounted? ` +
+    "To go on with this one, give the ResticRepository another name"
+  );
 }
 
 const lastOf = { check: "lastCheck", prune: "lastPrune", copy: "lastCopy" } as const;
@@ -179,13 +222,24 @@ function isDue(
   return slot !== undefined && slot !== state?.[lastOf[kind]];
 }
 
-async function copy(given: Inputs, to: z.output<typeof repositoryAccess>, context: Context): Promise<void> {
+async function copy(
+  given: Inputs,
+  to: z.output<typeof repositoryAccess>,
+  context: Context,
+  isFirst: boolean,
+): Promise<void> {
   const from = accessOf(accessPart(given));
   const second = context.repository(accessOf(to));
   const { signal } = context;
-  await second.ensureInitialised({ signal, chunkerFrom: from });
+  if (isFirst) await second.ensureInitialised({ signal, chunkerFrom: from });
+  else if (!(await second.exists({ signal })))
+    throw new Error(`the second repository is not at ${maskUrl(to.url)} any more; is it mounted?`);
   const ids = (await context.repository(from).snapshots({ signal })).map(snapshot => snapshot.id);
   if (ids.length > 0) await second.copyFrom(from, ids, { signal, timeoutSeconds: given.timeoutSeconds });
+}
+
+function repositoryOf(given: Inputs, context: Context): Repository {
+  return context.repository(accessOf(accessPart(given)));
 }
 
 function accessPart(given: Inputs): z.output<typeof repositoryAccess> {

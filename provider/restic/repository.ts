@@ -100,16 +100,27 @@ export class Repository {
 
   /** False only where the repository is provably absent; throws when that cannot be told. Takes no lock. */
   async exists(options: { signal?: AbortSignal | undefined } = {}): Promise<boolean> {
+    return (await this.identity(options)) !== undefined;
+  }
+
+  /**
+   * The repository's own id, which its init made and which never changes. Undefined only where the repository is provably
+   * absent; throws when that cannot be told. Takes no lock.
+   */
+  async identity(options: { signal?: AbortSignal | undefined } = {}): Promise<string | undefined> {
+    const doing = `opening ${this.url}`;
     try {
-      await this.restic.once({
-        doing: `opening ${this.url}`,
+      const { stdout } = await this.restic.once({
+        doing,
         arguments: ["cat", "config", "--no-lock"],
         signal: options.signal,
         timeoutSeconds: readSeconds,
       });
-      return true;
+      const id = /"id":\s*"([0-9a-f]{64})"/.exec(stdout)?.[1];
+      if (id === undefined) throw new ResticError("failed", `${doing}: its config has no id`);
+      return id;
     } catch (error) {
-      if (isNoRepository(error)) return false;
+      if (isNoRepository(error)) return undefined;
       throw error;
     }
   }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Devcloud, makeExt4Image, startDevcloud } from "../../../devcloud";
@@ -111,10 +111,11 @@ describe("ResticBackup in trouble", () => {
 
   it("refuses an empty volume, undoes the run, and keeps the only good snapshot", async () => {
     const volumeId = await volumeOf("empty", {});
+    await openRepository(access("first-repository")).ensureInitialised();
     const { snapshot, backup } = await run(
       "empty",
       volumeId,
-      access("empty-repository"),
+      access("first-repository"),
       "2026-11-22T10:10:00Z",
     );
     await assert.rejects(backup(), (error: Error) => {
@@ -132,6 +133,7 @@ describe("ResticBackup in trouble", () => {
 
   it("takes back the new snapshot of a failed run where an older good one remains", async () => {
     const volumeId = await volumeOf("second", { "a.txt": "a" });
+    await openRepository(access("second-repository")).ensureInitialised();
     const good = await run("second", volumeId, access("second-repository"), "2026-11-22T10:10:00Z");
     await good.backup();
     const bad = await run(
@@ -159,6 +161,7 @@ describe("ResticBackup in trouble", () => {
 
   it("leaves nothing temporary when the temporary volume cannot be made, and converges on the next run", async () => {
     const volumeId = await volumeOf("third", { "a.txt": "a" });
+    await openRepository(access("third-repository")).ensureInitialised();
     cloud.faults.nextVolumeStatus("error");
     const { snapshot, backup } = await run(
       "third",
@@ -296,5 +299,13 @@ describe("ResticBackup in trouble", () => {
       points.map(({ good }) => good),
       [true, true],
     );
+  }).timeout(60_000);
+
+  it("makes no repository, where there is none any more", async () => {
+    const volumeId = await volumeOf("unmounted", { "a.txt": "a" });
+    const { backup } = await run("unmounted", volumeId, access("unmounted"), "2026-11-22T10:10:00Z");
+    await assert.rejects(backup(), /^UndoneError: there is no repository at \S+unmounted; is it mounted\?/);
+    assert.ok(!existsSync(join(work, "unmounted", "config")));
+    nothingTemporary();
   }).timeout(60_000);
 });
