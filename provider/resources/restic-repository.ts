@@ -199,7 +199,9 @@ function wrongAt(
     if (!state) return `there is no repository at ${where}, and initialise is false`;
     const existed = known ? `repository ${known.slice(0, 8)}` : "the repository";
     return (
-      (state.url === given.url ? `${existed} is not at ${where} any more` : `there is no repository at ${where}`) +
+      (state.url === given.url
+        ? `${existed} is not at ${where} any more`
+        : `there is no repository at ${where}`) +
       "; is it mounted? " +
       "Another one is made only for a ResticRepository of another name"
     );
