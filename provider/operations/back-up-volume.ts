@@ -7,7 +7,7 @@ import { leavesSnapshot, markUnproven, noteBegun, noteProven, tagPoints } from "
 import { forgetPoints, knownPoints, noteMade, unlockOnce } from "./restic-inventory";
 import { asPoint, partialTag, pointOf, type ResticPoint } from "./restic-set";
 import { markCopied, points, removePoint, type SnapshotSet } from "./snapshot-set";
-import { ensureTemporaryVolume, releaseTemporaryVolume, type TemporaryVolumeSpec } from "./temporary-volume";
+import { ensureTemporaryVolume, releaseTemporaryVolumes, type TemporaryVolumeSpec } from "./temporary-volume";
 import { UndoList, undoSignal } from "./undo-list";
 
 /** One run of a ResticBackup. */
@@ -73,6 +73,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
       isInRepository = true;
       await noteCopied(run);
       await cleanUpAndRelease(run);
+      await releaseEarlier(run);
       return { points: before };
     }
     const { volume } = await ensureTemporaryVolume(run.session, run.temporaryVolume, run);
@@ -110,6 +111,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
     }
     if (!moved.partial) await noteCopied(run);
     await releaseProven(run, volume);
+    await releaseEarlier(run);
     const superseded = before.filter(old => !old.good && runKey(old) === runKey(run.mark));
     await forgetSuperseded(run, superseded);
     return { moved, points: await knownPoints(repository, run.owners, run.signal) };
@@ -156,10 +158,19 @@ async function keepVolume(run: BackUpVolume): Promise<false> {
 
 async function release(run: BackUpVolume): Promise<void> {
   run.log("Cleanup: releasing the temporary volume");
-  await releaseTemporaryVolume(run.session, run.temporaryVolume, {
+  await releaseTemporaryVolumes(run.session, run.temporaryVolume, {
     volumeId: run.temporaryVolumeId,
     signal: undoSignal(run.signal),
   });
+}
+
+/** What failed runs made from other snapshots: what it says of their points is marked by now, and it is in nobody's way. */
+async function releaseEarlier(run: BackUpVolume): Promise<void> {
+  const { owner, timeoutSeconds } = run.temporaryVolume;
+  const options = { signal: undoSignal(run.signal) };
+  await releaseTemporaryVolumes(run.session, { owner, timeoutSeconds }, options).catch((error: Error) =>
+    run.log(`warning: a temporary volume of an earlier run stays: ${error.message}`),
+  );
 }
 
 /** A volume that stays busy is no reason to call a proven backup failed, once it no longer speaks against its point. */

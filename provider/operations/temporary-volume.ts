@@ -125,10 +125,13 @@ async function finished(
   }
 }
 
-/** Removes every temporary volume of this owner made from this snapshot, and `volumeId`; one that is gone is success. */
-export async function releaseTemporaryVolume(
+/** Whose temporary volumes, and of which snapshot; of any where none is named. */
+type Which = Pick<TemporaryVolumeSpec, "owner"> & Partial<Pick<TemporaryVolumeSpec, "snapshotId">>;
+
+/** Removes every temporary volume of this owner and snapshot, and `volumeId`; one that is gone is success. */
+export async function releaseTemporaryVolumes(
   session: Session,
-  spec: Pick<TemporaryVolumeSpec, "owner" | "snapshotId" | "timeoutSeconds">,
+  spec: Which & Pick<TemporaryVolumeSpec, "timeoutSeconds">,
   options: { volumeId?: string | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   const found = await existing(session, spec);
@@ -161,11 +164,7 @@ export async function releaseTemporaryVolume(
 }
 
 /** The mark follows a renamed resource: by its owner the volume is found, and allowed to be removed. */
-export async function handOverTemporaryVolumes(
-  session: Session,
-  spec: Pick<TemporaryVolumeSpec, "owner" | "snapshotId">,
-  owner: string,
-): Promise<void> {
+export async function handOverTemporaryVolumes(session: Session, spec: Which, owner: string): Promise<void> {
   for (const { row } of await existing(session, spec)) {
     const metadata = { "osbackup-owner": owner };
     await volumes.setMetadata(session, row.id, metadata);
@@ -173,8 +172,7 @@ export async function handOverTemporaryVolumes(
   }
 }
 
-function existing(session: Session, spec: Pick<TemporaryVolumeSpec, "owner" | "snapshotId">) {
-  return inventoryOf(session)
-    .volumes(spec.owner, "temporary")
-    .then(found => found.filter(({ row }) => row.snapshot_id === spec.snapshotId));
+async function existing(session: Session, { owner, snapshotId }: Which) {
+  const found = await inventoryOf(session).volumes(owner, "temporary");
+  return found.filter(({ row }) => snapshotId === undefined || row.snapshot_id === snapshotId);
 }

@@ -2,12 +2,12 @@ import { z } from "zod";
 import {
   ensureTemporaryVolume,
   handOverTemporaryVolumes,
-  releaseTemporaryVolume,
+  releaseTemporaryVolumes,
   type TemporaryVolumeSpec,
 } from "../operations/temporary-volume";
 import { setNameOf } from "./cinder-snapshot";
 import { owner, place, set } from "./inputs";
-import { resourceType } from "./resource";
+import { type Context, resourceType } from "./resource";
 
 const inputs = z.object({
   owner,
@@ -15,23 +15,14 @@ const inputs = z.object({
   ...place,
   snapshotId: z
     .string()
-    .describe("The Cinder snapshot to make the volume from. Empty: there is nothing to make yet.")
-    .meta({ replaceOnChanges: true }),
+    .describe("The Cinder snapshot to make the volume from. Empty: there is nothing to make yet."),
   slot: z
     .string()
     .default("")
     .describe("The slot of that snapshot: a preview knows by it whether the volume will be made anew."),
   trigger: z.string().describe("The trigger of that snapshot.").optional(),
-  volumeType: z
-    .string()
-    .describe("Volume type. Default: the source volume's.")
-    .meta({ replaceOnChanges: true })
-    .optional(),
-  availabilityZone: z
-    .string()
-    .describe("Availability zone. Default: the source's.")
-    .meta({ replaceOnChanges: true })
-    .optional(),
+  volumeType: z.string().describe("Volume type. Default: the source volume's.").optional(),
+  availabilityZone: z.string().describe("Availability zone. Default: the source's.").optional(),
   sizeGib: z
     .number()
     .int()
@@ -65,31 +56,37 @@ export const temporaryVolume = resourceType({
   followSlot: ["snapshotId"],
 
   async create(given, context) {
-    if (given.snapshotId === "") return { id: `${given.owner}#none`, outputs: { volumeId: "" } };
-    const { volume, made } = await ensureTemporaryVolume(context.session(given), specOf(given), context);
-    context.log(
-      `${made ? "made" : "adopted"} temporary volume ${volume.id} from snapshot ${given.snapshotId}`,
-    );
-    return { id: volume.id, outputs: { volumeId: volume.id } };
+    return { id: given.owner, outputs: { volumeId: await ensured(given, context) } };
   },
 
   // Its consumer removes the volume when the backup is done, so there is nothing that a missing one would tell.
   read: async (id, state) => ({ id, outputs: { volumeId: state.volumeId } }),
 
+  // What was made from the snapshot before is its consumer's to release: it may be the evidence of an unproven backup.
   async update(_id, state, given, context) {
     if (given.owner !== state.owner)
       await handOverTemporaryVolumes(context.session(given), specOf(state), given.owner);
-    return { volumeId: state.volumeId };
+    if (given.snapshotId === state.snapshotId) return { volumeId: state.volumeId };
+    return { volumeId: await ensured(given, context) };
   },
 
   async delete(_id, state, context) {
-    if (state.snapshotId === "") return;
-    await releaseTemporaryVolume(context.session(state), specOf(state), {
-      volumeId: state.volumeId,
-      signal: context.signal,
-    });
+    const { owner, timeoutSeconds, volumeId } = state;
+    await releaseTemporaryVolumes(
+      context.session(state),
+      { owner, timeoutSeconds },
+      { volumeId, signal: context.signal },
+    );
   },
 });
+
+/** The id of the snapshot's volume; empty where there is no snapshot yet. */
+async function ensured(given: Inputs, context: Context): Promise<string> {
+  if (given.snapshotId === "") return "";
+  const { volume, made } = await ensureTemporaryVolume(context.session(given), specOf(given), context);
+  context.log(`${made ? "made" : "adopted"} temporary volume ${volume.id} from snapshot ${given.snapshotId}`);
+  return volume.id;
+}
 
 function specOf(given: Inputs): TemporaryVolumeSpec {
   return { ...given, set: setNameOf(given) };

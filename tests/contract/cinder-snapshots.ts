@@ -251,8 +251,9 @@ export function describeCinderSnapshots(getCloud: () => CloudUnderTest): void {
         snapshotId: set.state.snapshotId,
         timeoutSeconds: 90,
       });
-      const release = await cloud.holdVolume(held.id);
-      await releasedAfterASecondTry(held.id, at("10:20").delete(held), release);
+      const id = String(held.state.volumeId);
+      const release = await cloud.holdVolume(id);
+      await releasedAfterASecondTry(id, at("10:20").delete(held), release);
       await at("10:20").delete(set);
       assert.deepEqual(await scene.made(), []);
     });

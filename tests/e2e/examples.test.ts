@@ -357,7 +357,7 @@ const quickstartConfig = (place: Place) => ({
 /** What happens to the three resources of a set whose point is due. */
 const nextPoint = {
   "database-snapshot": ["update"],
-  "database-volume": replaced,
+  "database-volume": ["update"],
   "database-backup": ["update"],
 };
 

@@ -5,7 +5,7 @@ import { Session } from "../../../provider/openstack/session";
 import { removeUntilGone } from "../../../provider/operations/remove";
 import {
   ensureTemporaryVolume,
-  releaseTemporaryVolume,
+  releaseTemporaryVolumes,
   type TemporaryVolumeSpec,
 } from "../../../provider/operations/temporary-volume";
 import { volumeKind } from "../../../provider/operations/watch";
@@ -78,7 +78,7 @@ describe("a volume that stays in 'creating'", () => {
     assert.equal(made, true);
     assert.notEqual(volume.id, stuck?.id);
     assert.match(lines.join("\n"), remedyOf(stuck?.id ?? ""));
-    await releaseTemporaryVolume(session, spec, { volumeId: volume.id });
+    await releaseTemporaryVolumes(session, spec, { volumeId: volume.id });
     assert.deepEqual(
       temporary().map(({ id }) => id),
       [stuck?.id],
@@ -94,6 +94,6 @@ describe("a volume that stays in 'creating'", () => {
     cloud.faults.stuck("creating volume", 1);
     const session = newSession();
     await assert.rejects(ensureTemporaryVolume(session, spec, context()));
-    await assert.rejects(releaseTemporaryVolume(session, spec), remedyOf(temporary()[0]?.id ?? ""));
+    await assert.rejects(releaseTemporaryVolumes(session, spec), remedyOf(temporary()[0]?.id ?? ""));
   });
 });

@@ -211,11 +211,11 @@ describe("diff", () => {
     });
   });
 
-  it("replaces for an unknown snapshot when the slot moved, and not when it did not", async () => {
+  it("changes in place for an unknown snapshot when the slot moved, and not when it did not", async () => {
     const moved = { ...state, snapshotId: unknownValue, slot: "2026-11-22T11:00:00Z" };
     assert.deepEqual(await diff(type, state, moved, context()), {
       changed: ["snapshotId", "slot"],
-      replaces: ["snapshotId"],
+      replaces: [],
       drift: [],
     });
     assert.deepEqual(
