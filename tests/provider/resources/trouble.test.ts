@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type Devcloud, makeExt4Image, startDevcloud } from "../../../devcloud";
 import { World } from "../../../provider/hosts/world";
 import { check } from "../../../provider/resources/check";
+import { diff } from "../../../provider/resources/diff";
 import { registry } from "../../../provider/resources/registry";
 import type { Context, ResourceType } from "../../../provider/resources/resource";
 import { openRepository } from "../../../provider/restic";
@@ -306,6 +307,38 @@ describe("ResticBackup in trouble", () => {
     const { backup } = await run("unmounted", volumeId, access("unmounted"), "2026-11-22T10:10:00Z");
     await assert.rejects(backup(), /^UndoneError: there is no repository at \S+unmounted; is it mounted\?/);
     assert.ok(!existsSync(join(work, "unmounted", "config")));
+    nothingTemporary();
+  }).timeout(60_000);
+
+  it("moves a temporary volume on to the next snapshot in place, and releases what was left of the one before", async () => {
+    const volumeId = await volumeOf("in-place", { "a.txt": "a" });
+    const repository = access("in-place-repository");
+    await openRepository(repository).ensureInitialised();
+    const type = of("TemporaryVolume");
+    const first = await run("in-place", volumeId, repository, "2026-11-22T10:10:00Z");
+    const given = async (snapshotId: unknown, slot: string, at: Context) =>
+      inputsOf("TemporaryVolume", { owner: "shop/prod/in-place-volume", snapshotId, slot }, at);
+    const early = context("2026-11-22T10:10:00Z");
+    const before = await given(first.snapshot.snapshotId, "2026-11-22T10:00:00Z", early);
+    const made = await type.create(before, early);
+    assert.equal(made.id, "shop/prod/in-place-volume");
+
+    const second = await run("in-place", volumeId, repository, "2026-11-22T11:10:00Z");
+    const late = context("2026-11-22T11:10:00Z");
+    const after = await given(second.snapshot.snapshotId, "2026-11-22T11:00:00Z", late);
+    const state = { ...before, ...made.outputs };
+    assert.deepEqual(await diff(type, state, after, late), {
+      changed: ["snapshotId", "slot"],
+      replaces: [],
+      drift: [],
+    });
+    const moved = await type.update(made.id, state as never, after, late);
+    assert.notEqual(moved.volumeId, made.outputs.volumeId);
+    assert.equal(
+      cloud.volumes().filter(({ metadata }) => metadata["osbackup-role"] === "temporary").length,
+      2,
+    );
+    await second.backup();
     nothingTemporary();
   }).timeout(60_000);
 });
