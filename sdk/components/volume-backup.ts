@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { CinderSnapshot, type CinderSnapshotArgs } from "../cinder-snapshot";
+import { refuseUnknownKeys } from "../known-keys";
 import { ResticBackup, type ResticBackupArgs } from "../restic-backup";
 import type { RepositoryAccess, ResticRepository } from "../restic-repository";
 import { TemporaryVolume } from "../temporary-volume";
@@ -58,6 +59,27 @@ export interface VolumeBackupArgs {
   region?: pulumi.Input<string>;
 }
 
+const keys = Object.keys({
+  volumeId: true,
+  schedule: true,
+  timeZone: true,
+  paused: true,
+  trigger: true,
+  repository: true,
+  snapshot: true,
+  temporaryVolume: true,
+  host: true,
+  paths: true,
+  exclude: true,
+  content: true,
+  retention: true,
+  timeoutSeconds: true,
+  onFailure: true,
+  deletionPolicy: true,
+  cloud: true,
+  region: true,
+} satisfies Record<keyof VolumeBackupArgs, true>);
+
 /**
  * One backup set, end to end: when a slot is due a Cinder snapshot is taken, a temporary volume made from it, its data
  * backed up by restic, the volume removed, and both kinds of points pruned by their retention. Serves S0.
@@ -66,9 +88,20 @@ export class VolumeBackup extends pulumi.ComponentResource {
   readonly snapshot: CinderSnapshot;
   readonly temporaryVolume: TemporaryVolume;
   readonly backup: ResticBackup;
+  /** The volume that is protected. */
+  readonly volumeId: pulumi.Output<string>;
+  /** As given; undefined without one. */
+  readonly schedule: pulumi.Output<string | undefined>;
+  /** Of the restic snapshots, as given; undefined keeps all. */
+  readonly retention: pulumi.Output<pulumi.Unwrap<VolumeBackupArgs["retention"]>>;
+  /** When the next point is due, ISO 8601 in UTC; empty without a schedule. */
+  readonly nextDue: pulumi.Output<string>;
+  /** The points in the repository, newest first, each with why it is kept. */
+  readonly points: ResticBackup["points"];
 
   constructor(name: string, args: VolumeBackupArgs, options?: pulumi.ComponentResourceOptions) {
     super("openstack-backup:index:VolumeBackup", name, {}, options);
+    refuseUnknownKeys(`VolumeBackup '${name}'`, args, keys);
     const parent = { parent: this };
     const place = { cloud: args.cloud, region: args.region, set: name };
     this.snapshot = new CinderSnapshot(
@@ -109,6 +142,13 @@ export class VolumeBackup extends pulumi.ComponentResource {
       },
       parent,
     );
-    this.registerOutputs({});
+    this.volumeId = this.snapshot.volumeId;
+    this.schedule = pulumi.output(args.schedule);
+    this.retention = pulumi.output(args.retention);
+    this.nextDue = this.snapshot.nextDue;
+    this.points = this.backup.points;
+    // The points stand in the backup's own state: once is enough.
+    const { volumeId, schedule, retention, nextDue } = this;
+    this.registerOutputs({ volumeId, schedule, retention, nextDue });
   }
 }
