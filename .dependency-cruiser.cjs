@@ -38,7 +38,7 @@ module.exports = {
     layer(
       "policy-uses-the-pure-files-only",
       "^sdk/policy/",
-      "^(engine|devcloud|provider/(?!operations/(schedule|retention)\\.ts$))",
+      "^(engine|devcloud|provider/(?!operations/(schedule|retention|nearest)\\.ts$))",
     ),
     layer("engine-knows-no-provider", "^engine/", "^(provider|sdk|devcloud)/"),
     layer("devcloud-stands-alone", "^devcloud/(?!demo/)", "^(provider|sdk|engine)/"),

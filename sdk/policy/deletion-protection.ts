@@ -1,5 +1,6 @@
 import type { ResourceValidationPolicy } from "@pulumi/policy";
 import { setTypeOf, tierKeySchema, tierOf } from "./recovery-points";
+import { strict } from "./strict";
 
 interface Config {
   tiers: string[];
@@ -10,7 +11,7 @@ interface Config {
 const defaults = { CinderSnapshot: "delete", ResticBackup: "retain" } as const;
 
 /** Points of the tiers must outlive a `pulumi destroy`. */
-export const deletionProtection: ResourceValidationPolicy = {
+export const deletionProtection = strict<ResourceValidationPolicy>({
   name: "deletion-protection",
   description:
     "Checks whether recovery points are kept when their resource is deleted, or the resource is protected.",
@@ -41,4 +42,4 @@ export const deletionProtection: ResourceValidationPolicy = {
       `${args.name}${whose} would lose its recovery points with the resource: set deletionPolicy "retain" or the option protect`,
     );
   },
-};
+});

@@ -9,6 +9,7 @@ import {
   scheduleOf,
   setTypeOf,
 } from "./recovery-points";
+import { strict } from "./strict";
 
 interface Config {
   minDays: number;
@@ -63,7 +64,7 @@ const minimumOf = (what: string, byDefault: number) =>
  * of each period asked for. A set that keeps everything passes. A volume is as well protected as the best of its sets:
  * Cinder snapshots may be few and short-lived where a ResticBackup of them keeps what is required.
  */
-export const retentionMinimum: StackValidationPolicy = {
+export const retentionMinimum = strict<StackValidationPolicy>({
   name: "retention-minimum",
   description:
     "Checks whether the recovery points of each volume reach far enough back and are enough, in the best of its sets.",
@@ -108,7 +109,7 @@ export const retentionMinimum: StackValidationPolicy = {
         reportViolation(`${best?.set.name}${others} ${shortfall}`, best?.set.urn);
     }
   },
-};
+});
 
 interface StackSet extends Examinable {
   urn: string;

@@ -1,9 +1,10 @@
 import type { ResourceValidationPolicy } from "@pulumi/policy";
 import { validateRetention } from "../../provider/operations/retention";
 import { retentionOf, scheduleOf, setTypeOf } from "./recovery-points";
+import { strict } from "./strict";
 
 /** No set without a rule: it would grow without bound, or be left to what another tool takes "nothing" for. */
-export const retentionRuleRequired: ResourceValidationPolicy = {
+export const retentionRuleRequired = strict<ResourceValidationPolicy>({
   name: "retention-rule-required",
   description:
     "Checks whether a set of recovery points has at least one retention rule that keeps something.",
@@ -26,4 +27,4 @@ export const retentionRuleRequired: ResourceValidationPolicy = {
       reportViolation(`${args.name}: ${path} ${reason}`);
     }
   },
-};
+});

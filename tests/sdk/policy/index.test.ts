@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { policies } from "../../../sdk/policy";
+import { examine, examineStack } from "./examine";
 
 describe("policies", () => {
   it("are those of the pack, by name", () => {
@@ -31,5 +32,18 @@ describe("policies", () => {
       return [name, settings.length > 0 ? Object.fromEntries(settings) : enforcementLevel];
     });
     assert.deepEqual(JSON.parse(readFileSync(file, "utf8")), Object.fromEntries(defaults));
+  });
+
+  it("refuse a configuration key that they do not know, with the nearest one", () => {
+    for (const policy of policies) {
+      const [known] = Object.keys(policy.configSchema?.properties ?? {});
+      const key = known === undefined ? "days" : `${known}x`;
+      const run = () =>
+        "validateStack" in policy
+          ? examineStack(policy, [], { [key]: 1 })
+          : examine(policy, { config: { [key]: 1 } });
+      const meant = known === undefined ? "" : `, did you mean '${known}'?`;
+      assert.throws(run, { message: `policy ${policy.name} has no configuration key '${key}'${meant}` });
+    }
   });
 });
