@@ -34,6 +34,9 @@ export abstract class BackupResource extends pulumi.CustomResource {
     args: object,
     options?: pulumi.CustomResourceOptions,
   ) {
+    for (const option of ["id", "import"] as const)
+      if (options?.[option] !== undefined)
+        throw new pulumi.RunError(`${binding.type} '${name}': ${noTakeover(binding.type, option)}`);
     const given: Record<string, unknown> = { ...args };
     for (const key of binding.secretInputs ?? [])
       if (given[key] !== undefined) given[key] = pulumi.secret(given[key]);
@@ -60,6 +63,15 @@ export abstract class BackupResource extends pulumi.CustomResource {
       restore();
     }
   }
+}
+
+/** Pulumi's dynamic providers can neither read nor import what they did not make; the host's own words are a stack trace. */
+function noTakeover(type: string, option: string): string {
+  const way =
+    type === "CinderSnapshot"
+      ? "give adoptId, the id of a snapshot that was made by other means"
+      : "what an earlier run made is found by its marks, leave the option out";
+  return `the option '${option}' is not there for dynamic resources: ${way}`;
 }
 
 /** The frames that Pulumi skips before the one that it takes for the author's line (`Resource.stackTrace` in its SDK). */

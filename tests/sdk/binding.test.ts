@@ -12,8 +12,10 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { RunError } from "@pulumi/pulumi";
 import { Engine } from "../../engine";
 import { registry } from "../../provider/resources/registry";
+import { CinderSnapshot, TemporaryVolume } from "../../sdk";
 import { providerText, typeToken } from "../../sdk/binding";
 
 const root = join(__dirname, "..", "..");
@@ -33,6 +35,22 @@ describe("binding", () => {
 
   it("names types as they stand in URNs", () => {
     assert.equal(typeToken("CinderSnapshot"), "pulumi-nodejs:dynamic/openstackbackup:CinderSnapshot");
+  });
+
+  it("says in a sentence how to take something over in place of the options id and import", () => {
+    for (const option of ["id", "import"])
+      for (const [make, way] of [
+        [
+          () => new CinderSnapshot("pg", { volumeId: "v1" }, { [option]: "s1" }),
+          /: give adoptId, the id of a snapshot/,
+        ],
+        [() => new TemporaryVolume("pg", { snapshotId: "s1" }, { [option]: "v1" }), /is found by its marks/],
+      ] as const)
+        assert.throws(make, (error: Error) => {
+          assert.ok(RunError.isInstance(error));
+          assert.match(error.message, way);
+          return true;
+        });
   });
 
   for (const [way, install] of Object.entries(installs())) {
