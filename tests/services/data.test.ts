@@ -4,6 +4,7 @@ import { createReadStream, readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, open, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { openRepository } from "../../provider/restic";
 import { type Held, Lifecycle } from "../lifecycle";
 import { type Client, signIn } from "./client";
 import { cloudForTests, contentOf, emptyProject, makeVolume } from "./data/cloud";
@@ -158,6 +159,7 @@ describe("restored data", () => {
 
   async function backUp(snapshot: Held): Promise<Held> {
     const { snapshotId, takenAt } = snapshot;
+    await openRepository(access()).ensureInitialised();
     const temporary = await stack.up("TemporaryVolume", { owner: "data/test/temporary", snapshotId });
     return stack.up("ResticBackup", {
       owner: "data/test/backup",

@@ -269,6 +269,7 @@ describe("a repository", () => {
     await store.createBucket("locked", { lockDays: 1 });
     const source = await Protected.make();
     const access = inStore("locked");
+    await openRepository(access).ensureInitialised();
     const first = await source.backUp(10, access, { retention: { keepLast: 1 } });
     await source.backUp(11, access, { retention: { keepLast: 1 } });
     assert.deepEqual(await slotsIn(access), ["2026-11-22T11:00:00Z"]);
@@ -281,6 +282,7 @@ describe("a repository", () => {
   it("that only appends reports what it refuses to forget, and keeps every point", async function () {
     this.timeout(300_000);
     const access = onServer(appendOnly);
+    await openRepository(access).ensureInitialised();
     const source = await Protected.make();
     await source.backUp(10, access, { retention: { keepLast: 1 } });
     const error = await source.backUp(11, access, { retention: { keepLast: 1 } }).then(
@@ -321,6 +323,7 @@ describe("a repository", () => {
     this.timeout(180_000);
     const access = local();
     const second = inStore("copies");
+    await openRepository(access).ensureInitialised();
     const source = await Protected.make();
     let state: Held | undefined;
     for (const hour of [10, 11, 12]) {
@@ -340,6 +343,7 @@ describe("a repository", () => {
   it("is found damaged by a check that reads its data", async function () {
     this.timeout(180_000);
     const access = local();
+    await openRepository(access).ensureInitialised();
     await (await Protected.make()).backUp(10, access);
     const packs = (await readdir(path.join(access.url, "data"), { recursive: true })).filter(name =>
       /[0-9a-f]{64}$/.test(name),
