@@ -14,6 +14,7 @@ interface JsonSchema {
   description?: string;
   default?: unknown;
   enum?: string[];
+  anyOf?: JsonSchema[];
   items?: JsonSchema;
   properties?: Record<string, JsonSchema>;
   required?: string[];
@@ -31,6 +32,7 @@ function schemaOf(object: z.ZodType, io: "input" | "output"): JsonSchema {
 
 function typeText(schema: JsonSchema, wrap: (text: string) => string): string {
   if (schema.enum) return schema.enum.map(value => JSON.stringify(value)).join(" | ");
+  if (schema.anyOf) return schema.anyOf.map(one => typeText(one, wrap)).join(" | ");
   if (schema.type === "integer" || schema.type === "number") return "number";
   if (schema.type === "array") return `${wrap(typeText(schema.items ?? {}, wrap))}[]`;
   if (schema.type === "object" && schema.properties)
@@ -161,6 +163,7 @@ function rows(key: string, field: JsonSchema, required: boolean): string[] {
 
 function shortType(schema: JsonSchema): string {
   if (schema.enum) return schema.enum.map(value => `"${value}"`).join(" or ");
+  if (schema.anyOf) return schema.anyOf.map(shortType).join(" or ");
   if (schema.type === "array") return `list of ${shortType(schema.items ?? {})}`;
   if (schema.type === "object" && schema.properties && Object.keys(schema.properties).length < 8)
     return `{${Object.keys(schema.properties).join(", ")}}`;

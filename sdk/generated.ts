@@ -242,6 +242,8 @@ export interface ResticBackupInputs {
   paths?: pulumi.Input<pulumi.Input<string>[] | undefined>;
   /** Patterns to leave out, as restic's --exclude takes them. Default `[]`. */
   exclude?: pulumi.Input<pulumi.Input<string>[] | undefined>;
+  /** What may be unreadable in a backup that still counts as good: how many files, or patterns of their paths such as '/var/lib/docker/**' or '*.sock'. Without it any such file makes the point partial. */
+  allowUnreadable?: pulumi.Input<number | pulumi.Input<string>[] | undefined>;
   /** restic's host name, the same in every run. Default: the set's name. */
   host?: pulumi.Input<string | undefined>;
   /** Which restic snapshots are kept. Default: all. */

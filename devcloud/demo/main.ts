@@ -265,13 +265,14 @@ function look(cloud: Devcloud, restic: (...given: string[]) => unknown): Seen {
 /** What a preview announced: the points that will be removed, and how many snapshots will be taken. */
 function announced(preview: string): { snapshots: string[]; restic: string[]; taken: number } {
   // The real engine prints each line twice: as it arrives, and again under Diagnostics.
-  const ids = (pattern: RegExp) =>
-    [...new Set(preview.split("\n").flatMap(line => pattern.exec(line)?.[1] ?? []))].sort();
-  return {
-    snapshots: ids(/will remove ([0-9a-f]{8}) of/),
-    restic: ids(/will forget restic snapshot ([0-9a-f]{8}) of/),
-    taken: ids(/(\[[a-z-]+\] will take the recovery point)/).length,
-  };
+  const lines = [...new Set(preview.split("\n").map(line => line.trim()))];
+  const ids = (verb: string) =>
+    lines
+      .filter(line => line.includes(`, ${verb} `))
+      .flatMap(line => [...line.matchAll(/\b([0-9a-f]{8}) of /g)].map(match => match[1] as string))
+      .sort();
+  const taken = lines.flatMap(line => /\[[a-z-]+\] will take the recovery point/.exec(line)?.[0] ?? []);
+  return { snapshots: ids("removes"), restic: ids("forgets"), taken: new Set(taken).size };
 }
 
 function nothingTemporary(cloud: Devcloud, repositoryPath: string): void {

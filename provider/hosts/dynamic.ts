@@ -61,7 +61,10 @@ export function dynamicProvider(name: string): DynamicProvider {
         const { changed, replaces, drift } = await diff(type, bare(olds), bare(news), context);
         for (const line of drift) context.log(`drift: ${line}`);
         const changes = changed.length > 0 || drift.length > 0;
-        if (changes && replaces.length === 0) await explain(type, bare(olds), bare(news), context);
+        if (replaces.length > 0) {
+          await sayLeaving(type, bare(olds), context);
+          await explain(type, undefined, bare(news), context);
+        } else if (changes) await explain(type, bare(olds), bare(news), context);
         return { changes, replaces };
       });
     },
@@ -152,6 +155,16 @@ async function explain(
     for (const line of (await type.plan?.(state, known, context)) ?? []) context.log(line);
   } catch (error) {
     context.warn(`what will be kept and removed cannot be said now: ${(error as Error).message}`);
+  }
+}
+
+/** Says what a replacement takes away. Of any other delete the engine tells the provider nothing before. */
+async function sayLeaving(type: ResourceType, state: Properties, context: Context): Promise<void> {
+  try {
+    const line = await type.leaving?.(state, context);
+    if (line) context.log(line);
+  } catch (error) {
+    context.warn(`what its replacement removes cannot be said now: ${(error as Error).message}`);
   }
 }
 

@@ -9,6 +9,7 @@ import { asPoint, partialTag, pointOf, type ResticPoint } from "./restic-set";
 import { markCopied, points, removePoint, type SnapshotSet } from "./snapshot-set";
 import { ensureTemporaryVolume, releaseTemporaryVolumes, type TemporaryVolumeSpec } from "./temporary-volume";
 import { UndoList, undoSignal } from "./undo-list";
+import { type AllowUnreadable, isAllowed } from "./unreadable";
 
 /** One run of a ResticBackup. */
 export interface BackUpVolume {
@@ -34,6 +35,8 @@ export interface BackUpVolume {
   host: string;
   takenAt: Date;
   timeoutSeconds: number;
+  /** Of the files that cannot be read, those that are no reason to call the point partial. */
+  allowUnreadable?: AllowUnreadable | undefined;
   now: Date;
   log: (line: string) => void;
   signal?: AbortSignal | undefined;
@@ -41,8 +44,9 @@ export interface BackUpVolume {
 
 /** What a run made, or found made already. */
 export interface BackedUp {
-  /** Absent when the point of this run existed already. */
+  /** Absent when the point of this run existed already; `partial` where files could not be read that must be. */
   moved?: MovedBackup;
+  /** All points of the set, newest first. */
   points: ResticPoint[];
 }
 
@@ -55,6 +59,7 @@ export interface BackedUp {
 export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
   const undo = new UndoList();
   const { source, repository } = run;
+  const isOver = repository.announceBackup();
   let isInRepository = !run.isNew;
   let isMarked = true;
   if (source && run.onFailure === "cleanup")
@@ -69,7 +74,6 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
     });
     const done = pointOf(before, run.mark);
     if (done) {
-      run.log(`restic snapshot ${done.id.slice(0, 8)} of this slot exists already`);
       isInRepository = true;
       await noteCopied(run);
       await cleanUpAndRelease(run);
@@ -77,7 +81,6 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
       return { points: before };
     }
     const { volume } = await ensureTemporaryVolume(run.session, run.temporaryVolume, run);
-    run.log(`Backup: snapshot ${run.temporaryVolume.snapshotId} by temporary volume ${volume.id}`);
     await noteBegun(run.session, volume, { takenAt: instant(run.takenAt), now: run.now }, run.signal);
     const moved = await run.mover
       .synchronize({
@@ -99,10 +102,12 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
         isMarked = !leavesSnapshot(error);
         throw error;
       });
+    isOver();
     isInRepository = true;
     const made = asPoint({ id: moved.snapshotId, tags: moved.tags, time: run.takenAt });
     if (!made) throw new Error(`backing up set ${run.mark.set}: snapshot ${moved.snapshotId} has no mark`);
     await noteMade(repository, made);
+    moved.partial &&= !isAllowed(moved, run.allowUnreadable);
     if (moved.partial) {
       isMarked = false;
       const marked = await tagPoints(repository, [moved.snapshotId], partialTag, run.owners, run.signal);
@@ -117,6 +122,8 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
     return { moved, points: await knownPoints(repository, run.owners, run.signal) };
   } catch (error) {
     throw await undo.undo(error);
+  } finally {
+    isOver();
   }
 }
 
@@ -157,7 +164,6 @@ async function keepVolume(run: BackUpVolume): Promise<false> {
 }
 
 async function release(run: BackUpVolume): Promise<void> {
-  run.log("Cleanup: releasing the temporary volume");
   await releaseTemporaryVolumes(run.session, run.temporaryVolume, {
     volumeId: run.temporaryVolumeId,
     signal: undoSignal(run.signal),

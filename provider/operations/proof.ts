@@ -13,6 +13,15 @@ import { type ResticPoint, resticPoints, unprovenTag } from "./restic-set";
  */
 const backingUpKey = "osbackup-backing-up";
 
+/** Whether a volume speaks of a backup whose result is not proven. */
+export function isEvidence(volume: Volume): boolean {
+  const begun = volume.metadata?.[backingUpKey];
+  return begun !== undefined && begun !== proven;
+}
+
+/** What a volume says whose backup is proven. */
+const proven = "proven";
+
 /** How long a sweep leaves such a volume to the set's next run: as long as most schedules pause. */
 const keptDays = 32;
 
@@ -33,7 +42,7 @@ export async function noteBegun(
 
 /** Takes back what `noteBegun` said, of a volume that outlives its proven backup: the next sweep removes it. */
 export async function noteProven(session: Session, volume: Volume, now: Date): Promise<void> {
-  const metadata = { [backingUpKey]: "proven", [metadataKeys.expiresAt]: instant(now) };
+  const metadata = { [backingUpKey]: proven, [metadataKeys.expiresAt]: instant(now) };
   await volumes.setMetadata(session, volume.id, metadata);
   await inventoryOf(session).noteVolume({ ...volume, metadata: { ...volume.metadata, ...metadata } });
 }

@@ -1,4 +1,5 @@
-import type { Repository } from "../restic";
+import { setTimeout as pause } from "node:timers/promises";
+import { type Repository, ResticError } from "../restic";
 import { type ResticPoint, resticPoints } from "./restic-set";
 import { applyRetention, type Decision, type Retention } from "./retention";
 
@@ -37,32 +38,105 @@ export async function forgetPoints(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   if (points.length === 0) return;
-  // one that a mark was written for would count again without it
-  const ids = points.flatMap(({ id, original }) => (original ? [original, id] : [id]));
+  const ids = withOriginals(points);
   await repository.forget(ids, { signal }).catch(error => {
     lookAgain(repository);
     throw error;
   });
-  const known = await looks.get(repository);
-  known?.splice(0, known.length, ...known.filter(point => !ids.includes(point.id)));
+  await noteForgotten(repository, ids);
 }
 
-/** Forgets what the policy no longer keeps; the repository proves that it is gone. */
+/** One that a mark was written for would count again without it. */
+function withOriginals(points: readonly ResticPoint[]): string[] {
+  return points.flatMap(({ id, original }) => (original ? [original, id] : [id]));
+}
+
+async function noteForgotten(repository: Repository, ids: readonly string[]): Promise<void> {
+  const gone = new Set(ids);
+  const known = await looks.get(repository);
+  known?.splice(0, known.length, ...known.filter(point => !gone.has(point.id)));
+}
+
+/**
+ * Forgets what the policy no longer keeps, together with what other sets of this process forget in the repository; the
+ * repository proves that it is gone. `left` is what waits for a backup that takes long: it goes when that has ended, or
+ * in the next run.
+ */
 export async function forgetByRetention(
   repository: Repository,
   points: readonly ResticPoint[],
   retention: Retention,
-  options: { asOf: Date; timeZone: string; log: (line: string) => void; signal?: AbortSignal | undefined },
-): Promise<{ kept: Decision<ResticPoint>[]; removed: Decision<ResticPoint>[] }> {
-  const decided = applyRetention([...points], retention, options);
-  await forgetPoints(
-    repository,
-    decided.remove.map(decision => decision.point),
-    options.signal,
+  options: { asOf: Date; timeZone: string } & ForgetOptions,
+): Promise<{
+  kept: Decision<ResticPoint>[];
+  removed: Decision<ResticPoint>[];
+  left: Decision<ResticPoint>[];
+}> {
+  const { keep, remove } = applyRetention([...points], retention, options);
+  const isGone = await forgetTogether(repository, withOriginals(remove.map(({ point }) => point)), options);
+  return isGone ? { kept: keep, removed: remove, left: [] } : { kept: keep, removed: [], left: remove };
+}
+
+/** What one restic call forgets for many sets. */
+interface Together {
+  ids: string[];
+  since: number;
+  done: Promise<void>;
+}
+
+const together = new WeakMap<Repository, Together>();
+
+interface ForgetOptions {
+  warn: (line: string) => void;
+  signal?: AbortSignal | undefined;
+  /** How long a set waits for the backups of others to end, before it leaves its points to them; default 30. */
+  patienceSeconds?: number | undefined;
+}
+
+/** True once these are gone; false when a backup of this process still runs: they go when it has ended. */
+async function forgetTogether(
+  repository: Repository,
+  ids: string[],
+  { warn, signal, patienceSeconds = 30 }: ForgetOptions,
+): Promise<boolean> {
+  if (ids.length === 0) return true;
+  const joined = together.get(repository) ?? beginForgetting(repository, signal);
+  joined.ids.push(...ids);
+  const patience = new AbortController();
+  const isTooLong = pause(joined.since + patienceSeconds * 1000 - Date.now(), false, {
+    signal: patience.signal,
+  });
+  try {
+    const isGone = await Promise.race([joined.done.then(() => true), isTooLong]);
+    if (!isGone) joined.done.catch(error => warn(`old points stay until the next run: ${error.message}`));
+    return isGone;
+  } catch (error) {
+    // only what is still there of one's own is one's own failure
+    const others = error instanceof ResticError ? error.remaining : [];
+    if (others.length > 0 && !others.some(left => ids.some(id => left.startsWith(id)))) return true;
+    throw error;
+  } finally {
+    patience.abort();
+    isTooLong.catch(() => {});
+  }
+}
+
+function beginForgetting(repository: Repository, signal: AbortSignal | undefined): Together {
+  const begun: Together = { ids: [], since: Date.now(), done: Promise.resolve() };
+  const close = () => {
+    together.delete(repository);
+    return begun.ids;
+  };
+  begun.done = repository.forgetLater(close, { signal }).then(
+    () => noteForgotten(repository, begun.ids),
+    error => {
+      close();
+      lookAgain(repository);
+      throw error;
+    },
   );
-  for (const { point, reasons } of decided.remove)
-    options.log(`forgot ${point.id.slice(0, 8)} of ${point.slot ?? point.takenAt}: ${reasons.join(", ")}`);
-  return { kept: decided.keep, removed: decided.remove };
+  together.set(repository, begun);
+  return begun;
 }
 
 /** To be called when the repository may have changed otherwise. */

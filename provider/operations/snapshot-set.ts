@@ -3,7 +3,7 @@ import type { Snapshot } from "../openstack/snapshots";
 import { inCindersWords } from "./cinders-words";
 import { type Copy, retainCopied } from "./copied";
 import { inventoryOf, type Marked, timeOf } from "./inventory";
-import { instant, type Mark, metadataKeys, runKey, toMetadata } from "./marks";
+import { type Mark, metadataKeys, runKey, toMetadata } from "./marks";
 import { removeUntilGone } from "./remove";
 import { applyRetention, type Decision, type Point, type Retention } from "./retention";
 import { UndoList, undoSignal } from "./undo-list";
@@ -39,7 +39,8 @@ export async function points(set: SnapshotSet): Promise<SnapshotPoint[]> {
     .map(asPoint);
 }
 
-function asPoint(found: Marked<Snapshot>): SnapshotPoint {
+/** A snapshot with a mark, as a point. */
+export function asPoint(found: Marked<Snapshot>): SnapshotPoint {
   const { row, mark } = found;
   const time = new Date(timeOf(found));
   return {
@@ -188,7 +189,6 @@ export async function prune(
       try {
         await removePoint(set, decision.point.id);
         removed.push(decision);
-        set.log(`removed ${describePoint(decision.point)}: ${decision.reasons.join(", ")}`);
       } catch (error) {
         failed.push({
           point: decision.point,
@@ -198,10 +198,4 @@ export async function prune(
     }),
   );
   return { kept: decided.keep, removed, failed };
-}
-
-/** A point as people know it. */
-export function describePoint(point: { id: string; time: Date; slot?: string | undefined }): string {
-  // Without a schedule the slot is "".
-  return `${point.id.slice(0, 8)} of ${point.slot || instant(point.time)}`;
 }

@@ -4,6 +4,7 @@ import { endAttachments } from "./attach-volume";
 import { inCindersWords } from "./cinders-words";
 import { inventoryOf } from "./inventory";
 import { fromMetadata, instant, type Mark, toMetadata } from "./marks";
+import { isEvidence } from "./proof";
 import { remedyFor, removeUntilGone } from "./remove";
 import { UndoList, undoSignal } from "./undo-list";
 import { volumeKind, WaitError, waitForStatus } from "./watch";
@@ -145,22 +146,46 @@ export async function releaseTemporaryVolumes(
   }
   const inventory = inventoryOf(session);
   const stuck = [...ids].filter(id => inventory.isStuck(id));
-  const remove = async (id: string) => {
-    await endAttachments(session, id, { signal: options.signal });
-    await removeUntilGone(session, volumeKind, id, {
-      timeoutSeconds: spec.timeoutSeconds,
-      signal: options.signal,
-      ...(inventory.isStuck(id) && { once: true }),
-    });
-    await inventory.noteGone(id);
-  };
   await Promise.all(
     [...ids].map(id => {
+      const removed = removeOne(session, id, spec.timeoutSeconds, options.signal);
       // it was named when it got stuck, and must not fail the run that made another in its place
       const isReplaced = inventory.isStuck(id) && stuck.length < ids.size;
-      return isReplaced ? remove(id).catch(() => options.signal?.throwIfAborted()) : remove(id);
+      return isReplaced ? removed.catch(() => options.signal?.throwIfAborted()) : removed;
     }),
   );
+}
+
+async function removeOne(
+  session: Session,
+  id: string,
+  timeoutSeconds: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const inventory = inventoryOf(session);
+  await endAttachments(session, id, { signal });
+  await removeUntilGone(session, volumeKind, id, {
+    timeoutSeconds,
+    signal,
+    ...(inventory.isStuck(id) && { once: true }),
+  });
+  await inventory.noteGone(id);
+}
+
+/** Removes what was made from other snapshots and says nothing of a backup. What does not go is for the sweep. */
+export async function releaseUnused(
+  session: Session,
+  spec: TemporaryVolumeSpec,
+  context: { log: (line: string) => void; signal?: AbortSignal | undefined },
+): Promise<void> {
+  const found = await existing(session, { owner: spec.owner });
+  const unused = found.filter(({ row }) => row.snapshot_id !== spec.snapshotId && !isEvidence(row));
+  for (const { row } of unused) {
+    await removeOne(session, row.id, spec.timeoutSeconds, context.signal).catch((error: Error) => {
+      context.signal?.throwIfAborted();
+      context.log(`warning: temporary volume ${row.id} of an earlier run stays: ${error.message}`);
+    });
+  }
 }
 
 /** The mark follows a renamed resource: by its owner the volume is found, and allowed to be removed. */

@@ -5,8 +5,8 @@ import { inventoryOf } from "../operations/inventory";
 import { instant, type Mark, runKey, toMetadata } from "../operations/marks";
 import { applyRetention, type Retention } from "../operations/retention";
 import {
+  asPoint,
   decide,
-  describePoint,
   type Pruned,
   points,
   prune,
@@ -16,6 +16,7 @@ import {
   type SnapshotSet,
   takePoint,
 } from "../operations/snapshot-set";
+import { describePoint, namedPoints, sentence, tally } from "../operations/words";
 import {
   deletionPolicy,
   nextDue,
@@ -146,32 +147,41 @@ export const cinderSnapshot = resourceType({
   },
 
   async plan(state, given, context) {
-    const lines: string[] = [];
     const asOf = asOfOf(given, context);
-    const present = state ? await points(setOf(given, context)) : [];
+    const present = await pointsBefore(given, state, context);
+    const adopted = isAdopting(given, state) ? [await toAdopt(given, given.adoptId, context)] : [];
     const due = wanted(given) && !present.some(point => point.good && runKey(point) === runKey(given));
-    if (due)
-      lines.push(
-        `will take the recovery point of ${given.slot || "now"}${given.trigger ? ` (trigger '${given.trigger}')` : ""}`,
-      );
     const coming = due ? [{ ...comingPoint(given, context), time: asOf }] : [];
-    const decided = decide([...present, ...coming], policyOf(given), howOf(given, asOf));
-    for (const { point, reasons } of decided.keep)
-      if (point.id !== comingId) lines.push(`will keep ${describePoint(point)}: ${reasons.join(", ")}`);
-    for (const { point, reasons } of decided.remove)
-      lines.push(`will remove ${describePoint(point)}: ${reasons.join(", ")}`);
-    return lines;
+    const { keep, remove } = decide([...present, ...adopted, ...coming], policyOf(given), howOf(given, asOf));
+    const trigger = given.trigger ? ` (trigger '${given.trigger}')` : "";
+    return [
+      sentence(
+        ...adopted.map(point => `will adopt snapshot ${describePoint(point)}`),
+        due ? `will take the recovery point of ${given.slot || "now"}${trigger}` : undefined,
+        tally(keep.length, remove, "removes"),
+      ),
+    ];
   },
 
   async drift(state, given, context) {
     const current = state.snapshotId;
     if (!wanted(given) || state.points.length === 0) return [];
     if (!current) return ["the newest recovery point has vanished"];
-    const present = await points(setOf(given, context));
+    const present = await pointsBefore(given, state, context);
     const found = present.find(point => point.id === current);
     if (!found) return [`recovery point ${current} has vanished`];
     const broken = present.filter(point => point.status.startsWith("error"));
     return broken.map(point => `recovery point ${point.id} is '${point.status}'`);
+  },
+
+  async leaving(state, context) {
+    const present = await points(setOf(state, context));
+    const named = namedPoints(
+      present,
+      `recovery point of volume ${state.volumeId}`,
+      `recovery points of volume ${state.volumeId}`,
+    );
+    return `will ${state.deletionPolicy === "retain" ? "leave" : "remove"} ${named}`;
   },
 
   async create(given, context) {
@@ -196,6 +206,7 @@ export const cinderSnapshot = resourceType({
     }
     const present = await points(setOf(state, context));
     await Promise.all(present.map(point => removePoint(setOf(state, context), point.id)));
+    if (present.length > 0) context.log(`removed ${namedPoints(present, "recovery point")}`);
   },
 });
 
@@ -207,7 +218,8 @@ async function converge(
 ): Promise<Outputs> {
   const members = setOf(given, context);
   if (state && state.owner !== given.owner) await handOver(members, state.owner);
-  if (given.adoptId && given.adoptId !== state?.adoptId) await adopt(members, given, given.adoptId);
+  if (isAdopting(given, state)) await adopt(members, given, given.adoptId);
+  let took: string | undefined;
   if (wanted(given)) {
     const slotPassed = state === undefined || state.slot !== given.slot;
     const takenAt = instant(context.now);
@@ -218,7 +230,7 @@ async function converge(
       metadata: given.metadata,
       mark: markOf(given, { takenAt, time: slotPassed && given.slot ? given.slot : takenAt }),
     });
-    if (made) context.log(`took recovery point ${describePoint(point)}`);
+    if (made) took = `took recovery point ${describePoint(point)}`;
   }
   const pruned = await prune(members, policyOf(given), howOf(given, asOfOf(given, context)));
   const fresh = outputsOf(
@@ -234,6 +246,8 @@ async function converge(
       because: reasons,
     })),
   );
+  if (took || pruned.removed.length > 0)
+    context.log(sentence(took, tally(fresh.points.length, pruned.removed, "removed")));
   if (pruned.failed.length > 0)
     throw new PartialFailure(
       `the recovery point was taken, but ${pruned.failed.length} old point${pruned.failed.length === 1 ? "" : "s"} could not be removed: ${pruned.failed.map(({ reason }) => reason).join("; ")}`,
@@ -367,6 +381,18 @@ function outputsOf(
   };
 }
 
+/** The points that the run will find: those of a renamed resource carry its former name until it runs. */
+async function pointsBefore(
+  given: Inputs,
+  state: Pick<Inputs, "owner"> | undefined,
+  context: Context,
+): Promise<SnapshotPoint[]> {
+  const members = setOf(given, context);
+  const owners = new Set([given.owner, ...(state?.owner === undefined ? [] : [state.owner])]);
+  const found = await Promise.all([...owners].map(owner => points({ ...members, owner })));
+  return found.flat();
+}
+
 /** A renamed resource keeps its points: their mark follows the owner. */
 async function handOver(members: SnapshotSet, from: string): Promise<void> {
   const inventory = inventoryOf(members.session);
@@ -377,18 +403,33 @@ async function handOver(members: SnapshotSet, from: string): Promise<void> {
   }
 }
 
+/** Whether this run takes a snapshot that was made by other means into the set. */
+function isAdopting(
+  given: Inputs,
+  state: Pick<Inputs, "adoptId"> | undefined,
+): given is Inputs & { adoptId: string } {
+  return given.adoptId !== undefined && given.adoptId !== state?.adoptId;
+}
+
+/** That snapshot as a point. */
+async function toAdopt(given: Inputs, id: string, context: Context): Promise<SnapshotPoint> {
+  const row = await snapshots.get(context.session(given), id, { signal: context.signal });
+  return asPoint({ row, mark: adoptedMark(given, id, row) });
+}
+
+function adoptedMark(given: Inputs, id: string, row: { created_at?: string }): Mark {
+  const takenAt = `${(row.created_at ?? "").slice(0, 19)}Z`;
+  return { ...markOf(given, { takenAt, time: takenAt }), slot: undefined, trigger: `adopted ${id}` };
+}
+
 /** Takes a snapshot that was made by other means into the set, by writing our mark on it. */
 async function adopt(members: SnapshotSet, given: Inputs, id: string): Promise<void> {
   const row = await snapshots.get(members.session, id);
   if (row.volume_id !== given.volumeId)
     throw new Error(`adopting snapshot ${id}: it is of volume ${row.volume_id}, not of ${given.volumeId}`);
-  const takenAt = `${(row.created_at ?? "").slice(0, 19)}Z`;
-  const metadata = toMetadata({
-    ...markOf(given, { takenAt, time: takenAt }),
-    slot: undefined,
-    trigger: `adopted ${id}`,
-  });
+  const mark = adoptedMark(given, id, row);
+  const metadata = toMetadata(mark);
   await snapshots.setMetadata(members.session, id, metadata);
   await inventoryOf(members.session).noteSnapshot({ ...row, metadata: { ...row.metadata, ...metadata } });
-  members.log(`adopted snapshot ${id} of ${takenAt}`);
+  members.log(`adopted snapshot ${id} of ${mark.takenAt}`);
 }

@@ -55,6 +55,8 @@ export interface ResourceType<I extends z.ZodObject = z.ZodObject, O extends z.Z
   drift?(state: State<I, O>, inputs: z.output<I>, context: Context): Promise<string[]>;
   /** What the coming create or update will take and remove, with reasons: the preview's words. */
   plan?(state: State<I, O> | undefined, inputs: z.output<I>, context: Context): Promise<string[]>;
+  /** What goes with the resource, or stays, when it is deleted: said in the preview of its replacement. */
+  leaving?(state: State<I, O>, context: Context): Promise<string>;
   create(inputs: z.output<I>, context: Context): Promise<Fresh<z.output<O>>>;
   /** Undefined means gone. Anything but a 404 throws: a cloud that cannot be asked keeps the state. */
   read(id: string, state: State<I, O>, context: Context): Promise<Fresh<z.output<O>> | undefined>;

@@ -1,13 +1,17 @@
 import { z } from "zod";
+import type { MovedBackup } from "../movers/mover";
 import { backUpVolume } from "../operations/back-up-volume";
 import { instant, type Mark, runKey } from "../operations/marks";
 import { forgetByRetention, forgetPoints, knownPoints } from "../operations/restic-inventory";
-import { partialTag, type ResticPoint, resticPoints } from "../operations/restic-set";
+import { partialTag, pointOf, type ResticPoint, resticPoints } from "../operations/restic-set";
 import { applyRetention, type Decision, type Retention } from "../operations/retention";
+import { describePoint, namedPoints, sentence, tally } from "../operations/words";
+import { isKind, type Repository } from "../restic";
 import { setNameOf } from "./cinder-snapshot";
 import { deletionPolicy, owner, place, retention, set, timingRules } from "./inputs";
 import { accessOf, accessRules, repositoryAccess } from "./repository-access";
 import { type Context, PartialFailure, resourceType, type State } from "./resource";
+import { hasUnknown } from "./unknown";
 
 const inputs = z.object({
   owner,
@@ -66,6 +70,13 @@ const inputs = z.object({
     .array(z.string().min(1))
     .default([])
     .describe("Patterns to leave out, as restic's --exclude takes them."),
+  allowUnreadable: z
+    .union([z.number().int().min(0), z.array(z.string().min(1)).min(1)])
+    .describe(
+      "What may be unreadable in a backup that still counts as good: how many files, or patterns of their paths " +
+        "such as '/var/lib/docker/**' or '*.sock'. Without it any such file makes the point partial.",
+    )
+    .optional(),
   host: z
     .string()
     .min(1)
@@ -161,27 +172,28 @@ export const resticBackup = resourceType({
   },
 
   async plan(state, given, context) {
-    const due = given.snapshotId !== "" && !isDone(given, state);
-    const lines = due
-      ? [`will back up the recovery point of ${given.slot || "this run"} into the repository`]
-      : [];
-    const asOf = asOfOf(given, new Date(given.takenAt ?? Date.now()));
-    if (!given.retention || state === undefined) return lines;
-    const present = await known(given, context);
-    const coming = due ? [comingPoint(given, asOf)] : [];
-    const decided = applyRetention([...present, ...coming], given.retention as Retention, {
-      asOf,
-      timeZone: given.timeZone,
-    });
-    for (const { point, reasons } of decided.keep)
-      if (point.id !== comingId)
-        lines.push(`will keep restic snapshot ${whatOf(point)}: ${reasons.join(", ")}`);
-    for (const { point, reasons } of decided.remove)
-      lines.push(`will forget restic snapshot ${whatOf(point)}: ${reasons.join(", ")}`);
-    return lines;
+    const present = await pointsBefore(given, state, context);
+    const isDue = given.snapshotId !== "" && !pointOf(present, given);
+    const asOf = asOfOf(given, new Date(given.takenAt ?? context.now));
+    const coming = isDue ? [comingPoint(given, asOf)] : [];
+    const { keep, remove } = judge([...present, ...coming], given, asOf);
+    const other = state && !isSameRepository(given, state) ? state.points.length : 0;
+    return [
+      sentence(
+        isDue
+          ? `will back up the recovery point of ${given.slot || "this run"} into the repository`
+          : undefined,
+        tally(keep.length, remove, "forgets"),
+        other > 0
+          ? `${other} restic snapshot${other === 1 ? "" : "s"} in the repository before are left there`
+          : undefined,
+      ),
+    ];
   },
 
   async drift(state, given, context) {
+    // A change of the repository is a change of its own.
+    if (!isSameRepository(given, state)) return [];
     if (!state.resticSnapshotId) {
       const isLost = given.snapshotId !== "" && state.points.some(point => point.good);
       return isLost ? ["the newest restic snapshot has vanished"] : [];
@@ -223,6 +235,7 @@ export const resticBackup = resourceType({
     const repository = context.repository(accessOf(state.repository));
     const present = await resticPoints(repository, ownersOf(state), context.signal);
     await forgetPoints(repository, present, context.signal);
+    if (present.length > 0) context.log(`forgot ${namedPoints(present, "restic snapshot")}`);
   },
 });
 
@@ -270,6 +283,7 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
     host: given.host ?? setNameOf(given),
     takenAt,
     timeoutSeconds: given.timeoutSeconds,
+    allowUnreadable: given.allowUnreadable,
     now: context.now,
     log: context.log,
     signal: context.signal,
@@ -285,37 +299,90 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
         readBy: moved.how,
       }
     : { ...before, phase: "Succeeded" };
-  if (moved?.partial)
+  const kept = await retained(repository, backedUp.points, given, takenAt, context).catch((error: Error) => {
+    const outputs = outputsOf(run, backedUp.points.map(unjudged));
     throw new PartialFailure(
-      `PartiallyFailed: restic could not read ${moved.unreadable.map(({ path, reason }) => `${path} (${reason})`).join(", ")}; ` +
-        `snapshot ${moved.snapshotId.slice(0, 8)} is kept, marked '${partialTag}', and nothing was forgotten`,
-      { id: given.owner, outputs: outputsOf(run, backedUp.points.map(unjudged)) },
-    );
-  if (moved)
-    context.log(
-      `Succeeded: ${moved.filesTotal} files, ${moved.bytesAdded} bytes added in ${moved.durationSeconds.toFixed(1)} s`,
-    );
-  if (!given.retention) return outputsOf(run, backedUp.points.map(unjudged));
-  try {
-    const { kept, removed } = await forgetByRetention(
-      repository,
-      backedUp.points,
-      given.retention as Retention,
-      {
-        asOf: asOfOf(given, takenAt),
-        timeZone: given.timeZone,
-        log: context.log,
-        signal: context.signal,
-      },
-    );
-    return outputsOf(run, kept, removed);
-  } catch (error) {
-    throw new PartialFailure(
-      `the backup is in the repository, but old points could not be forgotten: ${(error as Error).message}`,
-      { id: given.owner, outputs: outputsOf(run, backedUp.points.map(unjudged)) },
+      `${moved?.partial ? partialWords(moved, backedUp.points) : "the backup is in the repository"}, ` +
+        `but old points could not be forgotten: ${error.message}`,
+      { id: given.owner, outputs },
       { cause: error },
     );
+  });
+  const outputs = outputsOf(run, kept.points, kept.removed);
+  if (moved?.partial) {
+    context.log(kept.words);
+    throw new PartialFailure(partialWords(moved, backedUp.points), { id: given.owner, outputs });
   }
+  context.log(sentence(runWords(moved, backedUp.points, given), kept.words));
+  return outputs;
+}
+
+/** What the policy leaves of the set, in the order of the outputs, and in words. */
+async function retained(
+  repository: Repository,
+  points: ResticPoint[],
+  given: Inputs,
+  takenAt: Date,
+  context: Context,
+): Promise<{ points: Decision<ResticPoint>[]; removed: Decision<ResticPoint>[]; words: string }> {
+  if (!given.retention)
+    return { points: points.map(unjudged), removed: [], words: tally(points.length, [], "forgot") };
+  const { kept, removed, left } = await forgetByRetention(repository, points, given.retention as Retention, {
+    asOf: asOfOf(given, takenAt),
+    timeZone: given.timeZone,
+    warn: context.warn,
+    signal: context.signal,
+  });
+  const later =
+    left.length > 0
+      ? `${namedPoints(
+          left.map(({ point }) => point),
+          "more",
+          "more",
+        )} until another backup has ended`
+      : undefined;
+  return {
+    points: newestFirst(kept, left),
+    removed,
+    words: sentence(tally(kept.length, removed, "forgot"), later),
+  };
+}
+
+/** How the run ended, in S0's words. */
+function runWords(moved: MovedBackup | undefined, points: ResticPoint[], given: Inputs): string {
+  const made = pointOf(points, given);
+  const what = made ? `restic snapshot ${describePoint(made)}` : "restic snapshot";
+  if (!moved) return `${what} exists already`;
+  const missing =
+    moved.unreadableCount > 0 ? `, without ${unreadableWords(moved)}, as allowUnreadable allows` : "";
+  return (
+    `Succeeded: ${what}, ${moved.filesTotal} files, ${moved.bytesAdded} bytes added in ` +
+    `${moved.durationSeconds.toFixed(1)} s by ${moved.how}${missing}`
+  );
+}
+
+/** What is wrong with a partial point, and what that means for the set. */
+function partialWords(moved: MovedBackup, points: ResticPoint[]): string {
+  const since = points.findIndex(point => point.good);
+  const partial = since < 0 ? points.length : since;
+  const newest = points[since];
+  const lasting =
+    partial > 1
+      ? `; the newest ${partial} points are partial, ${newest ? `the last good one is ${describePoint(newest)}` : "there is no good one"}`
+      : "";
+  return (
+    `PartiallyFailed: restic could not read ${unreadableWords(moved)}; snapshot ${moved.snapshotId.slice(0, 8)} is kept, ` +
+    `marked '${partialTag}'${lasting}; exclude what cannot be read, or name it in allowUnreadable`
+  );
+}
+
+/** How many unreadable files a message names. */
+const namedFiles = 5;
+
+function unreadableWords({ unreadable, unreadableCount }: MovedBackup): string {
+  const named = unreadable.slice(0, namedFiles).map(({ path, reason }) => `${path} (${reason})`);
+  const more = unreadableCount - named.length;
+  return `${named.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }
 
 /** Whose points make up the set. */
@@ -327,9 +394,27 @@ function known(given: Inputs, context: Context): Promise<ResticPoint[]> {
   return knownPoints(context.repository(accessOf(given.repository)), ownersOf(given), context.signal);
 }
 
+/** The points that the run will find. A repository that is not known or not there yet holds none. */
+async function pointsBefore(
+  given: Inputs,
+  state: object | undefined,
+  context: Context,
+): Promise<ResticPoint[]> {
+  if (given.repository === undefined || hasUnknown(given.repository)) return [];
+  return known(given, context).catch(error => {
+    if (state === undefined && isKind(error, "no-repository")) return [];
+    throw error;
+  });
+}
+
 /** Whether the state already holds the point of this run. */
 function isDone(given: Inputs, state: BackupState | undefined): boolean {
-  return state !== undefined && state.resticSnapshotId !== "" && runKey(state) === runKey(given);
+  if (state === undefined || !isSameRepository(given, state)) return false;
+  return state.resticSnapshotId !== "" && runKey(state) === runKey(given);
+}
+
+function isSameRepository(given: Inputs, state: Inputs): boolean {
+  return given.repository?.url === state.repository.url;
 }
 
 type LastRun = Pick<
@@ -356,12 +441,18 @@ function asOfOf(given: Inputs, takenAt: Date): Date {
 }
 
 function decided(present: ResticPoint[], given: Inputs): Decision<ResticPoint>[] {
-  if (!given.retention) return present.map(unjudged);
-  const { keep, remove } = applyRetention(present, given.retention as Retention, {
-    asOf: asOfOf(given, present[0]?.time ?? new Date(0)),
-    timeZone: given.timeZone,
-  });
-  return [...keep, ...remove].sort((a, b) => b.point.time.getTime() - a.point.time.getTime());
+  const { keep, remove } = judge(present, given, asOfOf(given, present[0]?.time ?? new Date(0)));
+  return newestFirst(keep, remove);
+}
+
+/** What retention says of the points; without one all stay. */
+function judge(points: ResticPoint[], given: Inputs, asOf: Date) {
+  if (!given.retention) return { keep: points.map(unjudged), remove: [] };
+  return applyRetention(points, given.retention as Retention, { asOf, timeZone: given.timeZone });
+}
+
+function newestFirst(...lists: Decision<ResticPoint>[][]): Decision<ResticPoint>[] {
+  return lists.flat().sort((a, b) => b.point.time.getTime() - a.point.time.getTime());
 }
 
 function unjudged(point: ResticPoint): Decision<ResticPoint> {
@@ -374,11 +465,6 @@ const comingId = "coming";
 function comingPoint(given: Inputs, time: Date): ResticPoint {
   const { owner, slot, trigger } = given;
   return { id: comingId, owner, time, good: true, tags: [], slot, trigger, takenAt: instant(time) };
-}
-
-/** A point as people know it. */
-function whatOf(point: ResticPoint): string {
-  return `${point.id.slice(0, 8)} of ${point.slot || point.takenAt}`;
 }
 
 function outputsOf(

@@ -3,6 +3,7 @@ import {
   ensureTemporaryVolume,
   handOverTemporaryVolumes,
   releaseTemporaryVolumes,
+  releaseUnused,
   type TemporaryVolumeSpec,
 } from "../operations/temporary-volume";
 import { setNameOf } from "./cinder-snapshot";
@@ -62,12 +63,14 @@ export const temporaryVolume = resourceType({
   // Its consumer removes the volume when the backup is done, so there is nothing that a missing one would tell.
   read: async (id, state) => ({ id, outputs: { volumeId: state.volumeId } }),
 
-  // What was made from the snapshot before is its consumer's to release: it may be the evidence of an unproven backup.
+  // What was made from the snapshot before goes, unless it is the evidence of an unproven backup: that its consumer releases.
   async update(_id, state, given, context) {
     if (given.owner !== state.owner)
       await handOverTemporaryVolumes(context.session(given), specOf(state), given.owner);
     if (given.snapshotId === state.snapshotId) return { volumeId: state.volumeId };
-    return { volumeId: await ensured(given, context) };
+    const ensuredId = await ensured(given, context);
+    await releaseUnused(context.session(given), specOf(given), context);
+    return { volumeId: ensuredId };
   },
 
   async delete(_id, state, context) {
@@ -84,7 +87,7 @@ export const temporaryVolume = resourceType({
 async function ensured(given: Inputs, context: Context): Promise<string> {
   if (given.snapshotId === "") return "";
   const { volume, made } = await ensureTemporaryVolume(context.session(given), specOf(given), context);
-  context.log(`${made ? "made" : "adopted"} temporary volume ${volume.id} from snapshot ${given.snapshotId}`);
+  if (!made) context.log(`adopted temporary volume ${volume.id} from snapshot ${given.snapshotId}`);
   return volume.id;
 }
 

@@ -60,7 +60,7 @@ export interface BackupResult {
   tags: string[];
   /** restic could not read some files, or a path did not exist */
   partial: boolean;
-  /** the first 20 */
+  /** the first 1,000 */
   unreadable: UnreadableFile[];
   unreadableCount: number;
   filesNew: number;
@@ -160,6 +160,9 @@ export function resticTime(time: Date): string {
   return time.toISOString().slice(0, 19).replace("T", " ");
 }
 
+/** Of how many unreadable files the names are kept. */
+const namedFiles = 1000;
+
 /** Gathers what a backup says on its two streams. */
 export class BackupReport {
   summary: Message | undefined;
@@ -192,7 +195,7 @@ export class BackupReport {
     if (!this.seen.has(path)) {
       // a volume full of unreadable files must not fill the memory
       if (this.seen.size < 100_000) this.seen.add(path);
-      if (this.unreadable.length < 20) this.unreadable.push({ path, reason: file.reason });
+      if (this.unreadable.length < namedFiles) this.unreadable.push({ path, reason: file.reason });
       return;
     }
     const known = this.unreadable.find(entry => entry.path === path);

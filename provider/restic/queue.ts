@@ -1,8 +1,8 @@
 /**
  * How a task shares its repository: backups run in parallel up to a limit, reads without one, an exclusive task runs
- * alone.
+ * alone. A patient one does too, but lets those overtake it that come while a backup runs or is announced.
  */
-export type Share = "backup" | "read" | "exclusive";
+export type Share = "backup" | "read" | "exclusive" | "patient";
 
 interface Waiting {
   share: Share;
@@ -12,9 +12,22 @@ interface Waiting {
 /** Lets the tasks of one repository run in the order they came, so that an exclusive one is never overtaken. */
 export class RepositoryQueue {
   private readonly waiting: Waiting[] = [];
-  private readonly running: Record<Share, number> = { backup: 0, read: 0, exclusive: 0 };
+  private readonly running: Record<Share, number> = { backup: 0, read: 0, exclusive: 0, patient: 0 };
+  private announced = 0;
 
   constructor(public maxParallelBackups = 2) {}
+
+  /** Says that a backup will come soon; the returned function says that it has ended, or will not come. */
+  announceBackup(): () => void {
+    this.announced += 1;
+    let isOver = false;
+    return () => {
+      if (isOver) return;
+      isOver = true;
+      this.announced -= 1;
+      this.advance();
+    };
+  }
 
   /** Runs `task` when its turn comes; an aborted `signal` takes it out of the queue and rejects with its reason. */
   async run<T>(share: Share, task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
@@ -49,17 +62,28 @@ export class RepositoryQueue {
   }
 
   private advance(): void {
-    for (let next = this.waiting[0]; next && this.mayStart(next.share); next = this.waiting[0]) {
-      this.waiting.shift();
+    for (let next = this.next(); next; next = this.next()) {
+      this.waiting.splice(this.waiting.indexOf(next), 1);
       this.running[next.share] += 1;
       next.start();
     }
   }
 
+  /** The first that may start; none may before an earlier one, but before a patient one. */
+  private next(): Waiting | undefined {
+    for (const waiting of this.waiting) {
+      if (this.mayStart(waiting.share)) return waiting;
+      if (waiting.share !== "patient") return undefined;
+    }
+    return undefined;
+  }
+
   private mayStart(share: Share): boolean {
-    if (this.running.exclusive > 0) return false;
-    if (share === "exclusive") return this.running.backup + this.running.read === 0;
-    return share === "read" || this.running.backup < this.maxParallelBackups;
+    const { backup, read, exclusive, patient } = this.running;
+    if (exclusive + patient > 0) return false;
+    if (share === "patient") return backup + read + this.announced === 0;
+    if (share === "exclusive") return backup + read === 0;
+    return share === "read" || backup < this.maxParallelBackups;
   }
 }
 

@@ -17,7 +17,7 @@ import { isNoRepository, ResticError } from "./errors";
 import { withInitLock } from "./init-lock";
 import { isWhole, localFiles } from "./local-files";
 import { numberOf } from "./messages";
-import { queueOf, type RepositoryQueue } from "./queue";
+import { queueOf, type RepositoryQueue, type Share } from "./queue";
 import { type Log, Restic, readSeconds, wholeSeconds, writeSeconds } from "./restic";
 import { type DumpOptions, dump, type RestoreOptions, restore } from "./restore";
 import type { Finished } from "./run";
@@ -327,31 +327,52 @@ export class Repository {
   async forget(ids: string[], options: Stoppable = {}): Promise<void> {
     for (const id of ids) checkId(id);
     if (ids.length === 0) return;
-    const doing = `forgetting ${ids.length === 1 ? `snapshot ${ids[0]}` : `${ids.length} snapshots`} of ${this.url}`;
-    await this.queued("exclusive", doing, options.signal, async () => {
-      let failure: ResticError | undefined;
-      try {
-        for (let from = 0; from < ids.length; from += 500)
-          await this.restic.call({
-            doing,
-            arguments: ["forget", "--", ...ids.slice(from, from + 500)],
-            signal: options.signal,
-            timeoutSeconds: options.timeoutSeconds ?? writeSeconds,
-          });
-      } catch (error) {
-        if (!(error instanceof ResticError)) throw error;
-        failure = error;
-      }
-      const left = await this.present(ids).catch(error => {
-        throw failure ?? error;
-      });
-      if (left.length === 0) return;
-      throw new ResticError(
-        failure?.kind ?? "failed",
-        `${failure?.message ?? `${doing}: restic ended well`}; still there: ${left.join(", ")}`,
-        { ...failure, remaining: left },
-      );
+    await this.queued("exclusive", `forgetting of ${this.url}`, options.signal, () =>
+      this.forgetNow(ids, options),
+    );
+  }
+
+  /**
+   * Forgets as `forget` does, once no backup of this process runs on the repository or is announced; which snapshots is
+   * asked only then.
+   */
+  async forgetLater(ids: () => string[], options: Stoppable = {}): Promise<void> {
+    await this.queued("patient", `forgetting of ${this.url}`, options.signal, async () => {
+      const given = ids();
+      for (const id of given) checkId(id);
+      if (given.length > 0) await this.forgetNow(given, options);
     });
+  }
+
+  /** Says that a backup will come soon; the returned function says that it has ended, or will not come. */
+  announceBackup(): () => void {
+    return this.queue.announceBackup();
+  }
+
+  private async forgetNow(ids: string[], options: Stoppable): Promise<void> {
+    const doing = `forgetting ${ids.length === 1 ? `snapshot ${ids[0]}` : `${ids.length} snapshots`} of ${this.url}`;
+    let failure: ResticError | undefined;
+    try {
+      for (let from = 0; from < ids.length; from += 500)
+        await this.restic.call({
+          doing,
+          arguments: ["forget", "--", ...ids.slice(from, from + 500)],
+          signal: options.signal,
+          timeoutSeconds: options.timeoutSeconds ?? writeSeconds,
+        });
+    } catch (error) {
+      if (!(error instanceof ResticError)) throw error;
+      failure = error;
+    }
+    const left = await this.present(ids).catch(error => {
+      throw failure ?? error;
+    });
+    if (left.length === 0) return;
+    throw new ResticError(
+      failure?.kind ?? "failed",
+      `${failure?.message ?? `${doing}: restic ended well`}; still there: ${left.join(", ")}`,
+      { ...failure, remaining: left },
+    );
   }
 
   /** The full ids of those of these snapshots that the repository has. */
@@ -507,7 +528,7 @@ export class Repository {
   }
 
   private async queued<T>(
-    share: "backup" | "read" | "exclusive",
+    share: Share,
     doing: string,
     signal: AbortSignal | undefined,
     task: () => Promise<T>,

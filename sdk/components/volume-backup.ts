@@ -45,6 +45,8 @@ export interface VolumeBackupArgs {
   exclude?: ResticBackupArgs["exclude"];
   /** 'file', 'block' or 'auto' (default). */
   content?: ResticBackupArgs["content"];
+  /** What may be unreadable in a backup that still counts as good: how many files, or patterns of their paths. */
+  allowUnreadable?: ResticBackupArgs["allowUnreadable"];
   /** Which restic snapshots are kept. Default: all. */
   retention?: ResticBackupArgs["retention"];
   /** Deadline of one backup, in seconds. Default a day. */
@@ -72,6 +74,7 @@ const keys = Object.keys({
   paths: true,
   exclude: true,
   content: true,
+  allowUnreadable: true,
   retention: true,
   timeoutSeconds: true,
   onFailure: true,
@@ -134,6 +137,7 @@ export class VolumeBackup extends pulumi.ComponentResource {
         paths: args.paths,
         exclude: args.exclude,
         content: args.content,
+        allowUnreadable: args.allowUnreadable,
         retention: args.retention,
         timeZone: args.timeZone,
         timeoutSeconds: args.timeoutSeconds,

@@ -330,7 +330,7 @@ describe("the provider, killed", () => {
       const output = await made.run(later);
       assert.match(
         output,
-        /forgot [0-9a-f]{8} of 2026-11-22T10:00:00Z: not good, and a newer good point exists/,
+        /forgot 1: [0-9a-f]{8} of 2026-11-22T10:00:00Z \(not good, and a newer good point exists\)/,
       );
       assert.deepEqual(await made.resticPoints(), [["2026-11-29T11:00:00Z"]]);
     }).timeout(120_000);

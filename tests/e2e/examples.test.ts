@@ -388,8 +388,14 @@ const stories: Story[] = [
             "openstack-backup/dev/database-backup 2026-11-16T10:00:00Z",
             "openstack-backup/dev/files-backup 2026-11-16T01:30:00Z",
           ]);
-          assert.match(up.output, /\[database-backup\] Succeeded: 3 files, \d+ bytes added/);
-          assert.match(up.output, /\[files-backup\] Succeeded: 2 files, \d+ bytes added/); // *.tmp is left out
+          assert.match(
+            up.output,
+            /\[database-backup\] Succeeded: restic snapshot \w+ of \S+, 3 files, \d+ bytes added/,
+          );
+          assert.match(
+            up.output,
+            /\[files-backup\] Succeeded: restic snapshot \w+ of \S+, 2 files, \d+ bytes added/,
+          ); // *.tmp is left out
         },
       },
       {
@@ -422,7 +428,7 @@ const stories: Story[] = [
             "database 2026-11-16T11:00:00Z",
             "files 2026-11-16T01:30:00Z",
           ]);
-          assert.match(up.output, /restic snapshot \w+ of this slot exists already/);
+          assert.match(up.output, /restic snapshot \w+ of \S+ exists already/);
           assert.equal((await place.points()).length, 3);
         },
       },

@@ -151,11 +151,6 @@ async function fillDevice(run: RestoreRun, device: OpenedVolume["device"]): Prom
 
 async function backUp(run: BackupRun, volume: OpenedVolume): Promise<MovedBackup> {
   const content = volume.kind === "fileSystem" ? "file" : "block";
-  run.log(
-    content === "file"
-      ? `reading ${volume.fileSystem ?? "unknown"} files by ${volume.how}${volume.ownersPreserved ? "" : " (owners are not preserved)"}`
-      : `streaming the device, ${volume.device.sizeBytes} bytes`,
-  );
   let lastLine = Date.now();
   const common = {
     host: run.host,

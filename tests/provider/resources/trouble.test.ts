@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Devcloud, makeExt4Image, startDevcloud } from "../../../devcloud";
 import { World } from "../../../provider/hosts/world";
+import { inventoryOf } from "../../../provider/operations/inventory";
+import { noteBegun } from "../../../provider/operations/proof";
 import { check } from "../../../provider/resources/check";
 import { diff } from "../../../provider/resources/diff";
 import { registry } from "../../../provider/resources/registry";
@@ -322,6 +324,10 @@ describe("ResticBackup in trouble", () => {
     const before = await given(first.snapshot.snapshotId, "2026-11-22T10:00:00Z", early);
     const made = await type.create(before, early);
     assert.equal(made.id, "shop/prod/in-place-volume");
+    const [volume] = await inventoryOf(early.session({})).volumes("shop/prod/in-place-volume", "temporary");
+    assert.ok(volume);
+    const begun = { takenAt: "2026-11-22T10:10:00Z", now: early.now };
+    await noteBegun(early.session({}), volume.row, begun, undefined);
 
     const second = await run("in-place", volumeId, repository, "2026-11-22T11:10:00Z");
     const late = context("2026-11-22T11:10:00Z");
@@ -334,6 +340,7 @@ describe("ResticBackup in trouble", () => {
     });
     const moved = await type.update(made.id, state as never, after, late);
     assert.notEqual(moved.volumeId, made.outputs.volumeId);
+    // Evidence of a backup that nobody has proven stays for the backup to weigh; what says nothing went (crash tests).
     assert.equal(
       cloud.volumes().filter(({ metadata }) => metadata["osbackup-role"] === "temporary").length,
       2,

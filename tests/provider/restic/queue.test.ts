@@ -86,6 +86,38 @@ describe("RepositoryQueue", () => {
     assert.deepEqual(stage.started, ["backup 1", "backup 2"]);
   });
 
+  it("runs a patient task alone, and lets those overtake it that come while a backup runs or is announced", async () => {
+    const stage = new Stage(new RepositoryQueue(2));
+    const isOver = stage.queue.announceBackup();
+    stage.add("patient", "patient");
+    stage.add("backup 1", "backup");
+    stage.add("prune", "exclusive");
+    stage.add("backup 2", "backup");
+    await settle();
+    assert.deepEqual(stage.started, ["backup 1"]);
+    await stage.end("backup 1");
+    await stage.end("prune");
+    assert.deepEqual(stage.started, ["backup 1", "prune", "backup 2"]);
+    await stage.end("backup 2");
+    assert.equal(stage.started.length, 3);
+    isOver();
+    isOver();
+    await settle();
+    assert.deepEqual(stage.started.slice(3), ["patient"]);
+    stage.add("backup 3", "backup");
+    await settle();
+    assert.equal(stage.started.length, 4);
+    await stage.end("patient");
+    assert.deepEqual(stage.started.slice(4), ["backup 3"]);
+    const another = stage.queue.announceBackup();
+    stage.add("second patient", "patient");
+    await stage.end("backup 3");
+    assert.equal(stage.started.length, 5);
+    another();
+    await settle();
+    assert.deepEqual(stage.started.slice(5), ["second patient"]);
+  });
+
   it("is one per repository", () => {
     assert.equal(queueOf("key-1"), queueOf("key-1"));
     assert.notEqual(queueOf("key-1"), queueOf("key-2"));

@@ -1,0 +1,36 @@
+import { instant } from "./marks";
+import type { Decision, Point } from "./retention";
+
+/** The words in which a set says what becomes of its points: one line before a run, one after it. */
+
+/** A point as people know it. */
+export function describePoint(point: { id: string; time: Date; slot?: string | undefined }): string {
+  // Without a schedule the slot is "".
+  return `${point.id.slice(0, 8)} of ${point.slot || instant(point.time)}`;
+}
+
+/** `keeps 3, removes 1: c118235a of 2026-11-24T02:00:00Z (beyond the last 3)`; every point that goes is named. */
+export function tally<P extends Point & { slot?: string | undefined }>(
+  kept: number,
+  gone: readonly Decision<P>[],
+  verb: "removes" | "removed" | "forgets" | "forgot",
+): string {
+  if (gone.length === 0) return `keeps ${kept}`;
+  const named = gone.map(({ point, reasons }) => `${describePoint(point)} (${reasons.join(", ")})`);
+  return `keeps ${kept}, ${verb} ${gone.length}: ${named.join(", ")}`;
+}
+
+/** The parts of a line that there are. */
+export function sentence(...parts: readonly (string | undefined)[]): string {
+  return parts.filter(part => part !== undefined && part !== "").join("; ");
+}
+
+/** `2 recovery points: 0e9d3c1a of 2026-11-24T02:00:00Z, …` */
+export function namedPoints(
+  points: readonly (Point & { slot?: string | undefined })[],
+  one: string,
+  many = `${one}s`,
+): string {
+  const named = points.length > 0 ? `: ${points.map(describePoint).join(", ")}` : "";
+  return `${points.length} ${points.length === 1 ? one : many}${named}`;
+}
