@@ -1,5 +1,6 @@
 import { World } from "../provider/hosts/world";
 import { check } from "../provider/resources/check";
+import { diff } from "../provider/resources/diff";
 import { registry } from "../provider/resources/registry";
 import type { State } from "../provider/resources/resource";
 
@@ -47,6 +48,17 @@ export class Lifecycle {
     const state = { ...inputs, ...fresh.outputs };
     this.held.set(`${type} ${properties.owner}`, { type, id: fresh.id, state });
     return state;
+  }
+
+  /** What a preview says of the resource of this owner: its drift and its plan. */
+  async preview(type: string, properties: Properties): Promise<{ drift: string[]; plan: string[] }> {
+    const resource = this.typeOf(type);
+    const before = this.held.get(`${type} ${properties.owner}`)?.state as State | undefined;
+    const context = this.world.context(properties.owner);
+    const { inputs, refusals } = await check(resource, before, properties, context);
+    if (refusals.length > 0) throw new Refused(refusals);
+    const drift = before ? (await diff(resource, before, inputs, context)).drift : [];
+    return { drift, plan: (await resource.plan?.(before, inputs, context)) ?? [] };
   }
 
   /** Takes over what an earlier run holds, as a host does from its stored state; `owner` is its name from now on. */

@@ -49,6 +49,17 @@ describe("dynamicProvider", () => {
     return require("../../../provider/hosts/dynamic").dynamicProvider("CinderSnapshot");
   }
 
+  /** What the provider prints meanwhile. */
+  async function printed(act: () => Promise<unknown>): Promise<string[]> {
+    const { log } = console;
+    const lines: string[] = [];
+    console.log = line => lines.push(line);
+    await act().finally(() => {
+      console.log = log;
+    });
+    return lines;
+  }
+
   it("stores a partial failure with its id and all inputs, and the next update finishes it", async () => {
     const first = await checked("2026-11-22T10:05:00Z");
     const created = await provider.create(first);
@@ -105,7 +116,12 @@ describe("dynamicProvider", () => {
     assert.equal(cloud.snapshots().filter(({ volume_id }) => volume_id === volumeId).length, 1);
 
     const other = (await cloud.addVolume({ name: "moved", sizeBytes: 1 << 20 })).id;
-    const moved = await checked("2026-11-22T13:05:00Z", {}, { owner, volumeId: other });
+    const moved = await checked("2026-11-22T13:05:00Z", first.outs, { owner, volumeId: other });
+    const lines = await printed(() => provider.diff(again.id, again.outs, moved));
+    assert.deepEqual(lines, [
+      `[replaced] will remove 1 recovery point of volume ${volumeId}: ${String(first.outs.snapshotId).slice(0, 8)} of 2026-11-22T13:00:00Z`,
+      "[replaced] will take the recovery point of 2026-11-22T13:00:00Z; keeps 1",
+    ]);
     await provider.create(moved);
     await provider.delete(again.id, again.outs);
     assert.deepEqual(

@@ -165,4 +165,97 @@ describe("ResticBackup", function () {
     const found = await up(runAt(10), 10, "new", { formerOwners: ["shop/prod/old"] });
     assert.deepEqual(found.points, before.points);
   });
+
+  it("says truly in a preview what becomes of a renamed set, and of one whose repository changes", async () => {
+    const before = await up(runAt(10), 10, "old");
+    const { snapshotId, slot, takenAt, temporaryVolume } = before;
+    const given = {
+      owner: "shop/prod/new",
+      snapshotId,
+      slot,
+      takenAt,
+      temporaryVolume,
+      repository: { url, password },
+      retention: { keepLast: 1 },
+    };
+    const renamed = runAt(10);
+    renamed.keep("ResticBackup", before.owner, before, given.owner);
+    assert.deepEqual(await renamed.preview("ResticBackup", given), { drift: [], plan: ["keeps 1"] });
+
+    const other = (await newRepository()).path;
+    const moved = runAt(10);
+    moved.keep("ResticBackup", before.owner, before, given.owner);
+    const elsewhere = { ...given, repository: { url: other, password } };
+    assert.deepEqual(await moved.preview("ResticBackup", elsewhere), {
+      drift: [],
+      plan: [
+        `will back up the recovery point of ${slot} into the repository; keeps 1; ` +
+          "1 restic snapshot in the repository before are left there",
+      ],
+    });
+    const there = await moved.up("ResticBackup", elsewhere);
+    assert.notEqual(there.resticSnapshotId, before.resticSnapshotId);
+    assert.equal(JSON.parse(restic(other, "snapshots", "--json")).length, 1);
+    assert.equal(JSON.parse(restic(url, "snapshots", "--json")).length, 1);
+  });
+
+  it("says in a preview that the point of the slot is there where the state was lost", async () => {
+    const made = await up(runAt(10), 10, "a");
+    const { snapshotId, slot, takenAt, temporaryVolume, repository } = made;
+    const given = { owner: "shop/prod/a", snapshotId, slot, takenAt, temporaryVolume, repository };
+    assert.deepEqual(await runAt(10).preview("ResticBackup", given), { drift: [], plan: ["keeps 1"] });
+    const nowhere = { ...given, repository: { url: path.join(work, "nowhere"), password } };
+    assert.deepEqual((await runAt(10).preview("ResticBackup", nowhere)).plan, [
+      `will back up the recovery point of ${slot} into the repository; keeps 1`,
+    ]);
+  });
+
+  it("takes a backup for good that lacks only what it may lack, and says so", async () => {
+    const run = runAt(10);
+    const made = await up(run, 10, "a", { ...partly, allowUnreadable: ["absent"] });
+    assert.equal(made.phase, "Succeeded");
+    assert.deepEqual(
+      made.points.map((point: Held) => point.good),
+      [true],
+    );
+    assert.match(
+      run.lines.at(-1) ?? "",
+      /Succeeded: restic snapshot .* by .*, without absent \(does not exist\), as allowUnreadable allows; keeps 1$/,
+    );
+    await assert.rejects(up(runAt(11), 11, "a", { ...partly, allowUnreadable: ["other"] }, made), {
+      name: "PartialFailure",
+    });
+  });
+
+  it("applies retention to a set whose every backup is partial, and counts them in the error", async () => {
+    const good = await up(runAt(10), 10, "a", { retention: { keepLast: 2 } });
+    let held = good;
+    for (const hour of [11, 12, 13, 14]) {
+      const failure = await up(runAt(hour), hour, "a", { ...partly, retention: { keepLast: 2 } }, held).then(
+        () => assert.fail("it is partial"),
+        error => error,
+      );
+      assert.equal(failure.name, "PartialFailure");
+      assert.match(
+        failure.message,
+        /^PartiallyFailed: restic could not read absent \(does not exist\); snapshot/,
+      );
+      assert.match(failure.message, /exclude what cannot be read, or name it in allowUnreadable$/);
+      if (hour > 12)
+        assert.match(
+          failure.message,
+          /; the newest 3 points are partial, the last good one is [0-9a-f]{8} of 2026-11-22T10:00:00Z; /,
+        );
+      held = { ...held, ...failure.fresh.outputs, slot: `2026-11-22T${hour}:00:00Z` };
+    }
+    assert.deepEqual(
+      held.points.map((point: Held) => [point.slot, point.good]),
+      [
+        ["2026-11-22T14:00:00Z", false],
+        ["2026-11-22T13:00:00Z", false],
+        ["2026-11-22T10:00:00Z", true],
+      ],
+    );
+    assert.equal(owners().length, 3);
+  });
 });
