@@ -21,6 +21,7 @@ interface JsonSchema {
   additionalProperties?: JsonSchema | boolean;
   computed?: boolean;
   secret?: boolean;
+  address?: boolean;
   replaceOnChanges?: boolean;
 }
 
@@ -92,21 +93,24 @@ function sdkText(): string {
         .map(([key, field]) => `${comment(field)}  ${key}: ${typeText(field, plain)};`)
         .join("\n")}\n}`,
     );
-    const secrets = Object.entries(args.properties ?? {})
-      .filter(([, field]) => holdsSecret(field))
-      .map(([key]) => key);
+    const marked = (meta: "secret" | "address") =>
+      Object.entries(args.properties ?? {}).flatMap(([key, field]) => pathsOf(key, field, meta));
     const computed = Object.entries(args.properties ?? {})
       .filter(([, field]) => field.computed === true)
       .map(([key]) => key);
     parts.push(
-      `/** How ${type.name} is bound to its provider. */\nexport const ${lower(type.name)}Binding = {\n  type: ${JSON.stringify(type.name)},\n  computed: ${JSON.stringify(computed)},\n  outputs: ${JSON.stringify(Object.keys(outputs.properties ?? {}))},\n  secretInputs: ${JSON.stringify(secrets)},\n} as const;`,
+      `/** How ${type.name} is bound to its provider. */\nexport const ${lower(type.name)}Binding = {\n  type: ${JSON.stringify(type.name)},\n  computed: ${JSON.stringify(computed)},\n  outputs: ${JSON.stringify(Object.keys(outputs.properties ?? {}))},\n  secretInputs: ${JSON.stringify(marked("secret"))},\n  addresses: ${JSON.stringify(marked("address"))},\n} as const;`,
     );
   }
   return `${parts.join("\n\n")}\n`;
 }
 
-function holdsSecret(schema: JsonSchema): boolean {
-  return schema.secret === true || Object.values(schema.properties ?? {}).some(holdsSecret);
+/** The paths of what carries that mark, such as `repository.password`; `*` stands for every key of a map. */
+function pathsOf(path: string, schema: JsonSchema, meta: "secret" | "address"): string[] {
+  if (schema[meta] === true) return [typeof schema.additionalProperties === "object" ? `${path}.*` : path];
+  return Object.entries(schema.properties ?? {}).flatMap(([key, field]) =>
+    pathsOf(`${path}.${key}`, field, meta),
+  );
 }
 
 function lower(name: string): string {

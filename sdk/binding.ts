@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { withSecrets } from "./secrets";
 
 /**
  * What Pulumi stores as the provider of a resource: a constant that requires the installed package by name. No code is
@@ -14,13 +15,15 @@ export function typeToken(type: string): string {
   return `pulumi-nodejs:dynamic/openstackbackup:${type}`;
 }
 
-/** How a resource type is bound: its name, the inputs that check adds, its outputs, and what of both is secret. */
+/** How a resource type is bound: its name, the inputs that check adds, its outputs, and what of the inputs is secret. */
 export interface Binding {
   type: string;
   computed: readonly string[];
   outputs: readonly string[];
+  /** Paths such as `repository.password`; `*` stands for every key of a map. */
   secretInputs?: readonly string[];
-  secretOutputs?: readonly string[];
+  /** Paths of URLs, which are secret where they hold a password. */
+  addresses?: readonly string[];
 }
 
 /** A resource that this package's provider runs. */
@@ -37,9 +40,7 @@ export abstract class BackupResource extends pulumi.CustomResource {
     for (const option of ["id", "import"] as const)
       if (options?.[option] !== undefined)
         throw new pulumi.RunError(`${binding.type} '${name}': ${noTakeover(binding.type, option)}`);
-    const given: Record<string, unknown> = { ...args };
-    for (const key of binding.secretInputs ?? [])
-      if (given[key] !== undefined) given[key] = pulumi.secret(given[key]);
+    const given = withSecrets({ ...args }, binding);
     // Named here, a property becomes an output of the resource. Each costs the program four promises.
     const absent = Object.fromEntries([...binding.computed, ...binding.outputs].map(key => [key, undefined]));
     const restore = shortenStackTraces();
@@ -53,7 +54,7 @@ export abstract class BackupResource extends pulumi.CustomResource {
           ...given,
           __provider: providerText(binding.type),
         },
-        pulumi.mergeOptions({ additionalSecretOutputs: [...(binding.secretOutputs ?? [])] }, options),
+        options,
       );
     } catch (error) {
       restore();

@@ -90,6 +90,7 @@ export const cinderSnapshotBinding = {
   computed: ["slot"],
   outputs: ["snapshotId", "takenAt", "sizeGib", "points", "removed", "nextDue"],
   secretInputs: [],
+  addresses: [],
 } as const;
 
 /** Inputs of TemporaryVolume: A volume made from a snapshot that exists only while a consumer needs it. Gone is converged. */
@@ -130,13 +131,14 @@ export const temporaryVolumeBinding = {
   computed: [],
   outputs: ["volumeId"],
   secretInputs: [],
+  addresses: [],
 } as const;
 
 /** Inputs of ResticRepository: A restic repository: initialised, reachable, its check and prune on a schedule, optionally copied to a second one. */
 export interface ResticRepositoryInputs {
   /** As restic spells it, a folder by its whole path: `/srv/restic`, `s3:https://host/bucket/path`, `rest:https://host/`, `sftp:…`, `swift:…`. */
   url: pulumi.Input<string>;
-  /** The repository's password. */
+  /** The repository's password, of 8 characters or more. */
   password?: pulumi.Input<string | undefined>;
   /** A file with the password, on the machine that runs restic. */
   passwordFile?: pulumi.Input<string | undefined>;
@@ -195,7 +197,8 @@ export const resticRepositoryBinding = {
   type: "ResticRepository",
   computed: ["checkSlot", "pruneSlot", "copySlot"],
   outputs: ["repositoryId", "made", "resticVersion", "lastCheck", "lastPrune", "lastCopy"],
-  secretInputs: ["password", "environment", "copyTo"],
+  secretInputs: ["password", "environment.*", "copyTo.password", "copyTo.environment.*"],
+  addresses: ["url", "copyTo.url"],
 } as const;
 
 /** Inputs of ResticBackup: The set of restic snapshots of one source under one retention. */
@@ -320,7 +323,8 @@ export const resticBackupBinding = {
     "durationSeconds",
     "readBy",
   ],
-  secretInputs: ["repository"],
+  secretInputs: ["repository.password", "repository.environment.*"],
+  addresses: ["repository.url"],
 } as const;
 
 /** Inputs of VolumeRestore: A new volume made from a Cinder snapshot or filled from a restic snapshot. */
@@ -400,5 +404,6 @@ export const volumeRestoreBinding = {
     "durationSeconds",
     "writtenBy",
   ],
-  secretInputs: ["repository"],
+  secretInputs: ["repository.password", "repository.environment.*"],
+  addresses: ["repository.url"],
 } as const;

@@ -5,6 +5,7 @@ import {
   type ResticRepositoryOutputs,
   resticRepositoryBinding,
 } from "./generated";
+import { accessKeys, withSecrets } from "./secrets";
 
 /** Inputs of ResticRepository. */
 export type ResticRepositoryArgs = ResticRepositoryInputs;
@@ -26,24 +27,17 @@ export class ResticRepository extends BackupResource {
   declare readonly lastPrune: pulumi.Output<ResticRepositoryOutputs["lastPrune"]>;
   declare readonly lastCopy: pulumi.Output<ResticRepositoryOutputs["lastCopy"]>;
 
-  /** How to reach this repository, secret as a whole; what uses it waits until the repository is there. */
-  readonly access: pulumi.Output<pulumi.Unwrap<RepositoryAccess>>;
+  /** How to reach this repository; what uses it waits until the repository is there. */
+  readonly access: RepositoryAccess;
 
   constructor(name: string, args: ResticRepositoryArgs, options?: pulumi.CustomResourceOptions) {
-    super(resticRepositoryBinding, name, { ...args, url: withCredentialsHidden(args.url) }, options);
-    const { url, password, passwordFile, passwordCommand, environment, caCertFile } = args;
-    const given = pulumi.secret({ url, password, passwordFile, passwordCommand, environment, caCertFile });
-    this.access = pulumi.all([given, this.urn]).apply(([access]) => defined(access)) as this["access"];
+    super(resticRepositoryBinding, name, args, options);
+    const known = Object.fromEntries(
+      accessKeys.filter(key => args[key] !== undefined).map(key => [key, args[key]]),
+    );
+    const { secretInputs, addresses } = resticRepositoryBinding;
+    const hidden = withSecrets(known, { secretInputs, addresses });
+    const url = pulumi.all([hidden.url as pulumi.Input<string>, this.urn]).apply(([made]) => made);
+    this.access = { ...hidden, url };
   }
-}
-
-function defined<T extends object>(value: T): T {
-  return Object.fromEntries(Object.entries(value).filter(([, part]) => part !== undefined)) as T;
-}
-
-/** `rest:https://user:password@host/` is a secret, other addresses are not. */
-function withCredentialsHidden(url: pulumi.Input<string>): pulumi.Output<string> {
-  return pulumi
-    .output(url)
-    .apply(known => (/\/\/[^/@]*:[^/@]*@/.test(known) ? pulumi.secret(known) : pulumi.output(known)));
 }

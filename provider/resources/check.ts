@@ -25,7 +25,7 @@ export async function check(
   const inputs: Record<string, unknown> = {};
   const shape = type.inputs.shape as Record<string, z.ZodType>;
   for (const [property, field] of Object.entries(shape)) {
-    const value = news[property] ?? undefined;
+    const value = withoutNulls(news[property]);
     if (hasUnknown(value)) {
       inputs[property] = value;
       continue;
@@ -53,6 +53,14 @@ export async function check(
   if (isNew(olds) && !hasUnknown(preflightInputs(type, complete)))
     refusals.push(...(await preflight(type, complete, context)));
   return { inputs: complete, refusals };
+}
+
+/** Pulumi spells an absent part of a secret as null. */
+function withoutNulls(value: unknown): unknown {
+  if (value === null) return undefined;
+  if (typeof value !== "object" || Array.isArray(value)) return value;
+  const present = Object.entries(value).filter(([, part]) => part !== null);
+  return Object.fromEntries(present.map(([key, part]) => [key, withoutNulls(part)]));
 }
 
 /** The schedule decides the slot; while it is unknown there is none to settle. */

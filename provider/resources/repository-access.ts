@@ -9,8 +9,14 @@ export const repositoryAccess = z.strictObject({
     .min(1)
     .describe(
       "As restic spells it, a folder by its whole path: `/srv/restic`, `s3:https://host/bucket/path`, `rest:https://host/`, `sftp:…`, `swift:…`.",
-    ),
-  password: z.string().min(1).describe("The repository's password.").meta({ secret: true }).optional(),
+    )
+    .meta({ address: true }),
+  password: z
+    .string()
+    .min(1)
+    .describe("The repository's password, of 8 characters or more.")
+    .meta({ secret: true })
+    .optional(),
   passwordFile: z.string().describe("A file with the password, on the machine that runs restic.").optional(),
   passwordCommand: z.string().describe("A command that prints the password.").optional(),
   environment: z

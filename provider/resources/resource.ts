@@ -96,6 +96,8 @@ export interface InputMeta {
   replaceOnChanges?: boolean;
   /** Never shown or stored in plain text. */
   secret?: boolean;
+  /** A URL, which is secret where it holds a password. */
+  address?: boolean;
   /** Added by `settle`; users do not give it. */
   computed?: boolean;
 }

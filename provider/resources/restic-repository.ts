@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { instant } from "../operations/marks";
 import { newestSlot, parseSchedule } from "../operations/schedule";
-import { maskUrl, type Repository, ResticError } from "../restic";
+import { maskUrl, type Repository, ResticError, weakPassword } from "../restic";
 import { owner } from "./inputs";
 import { accessOf, accessRules, repositoryAccess } from "./repository-access";
 import { type Context, type Refusal, resourceType, type State } from "./resource";
@@ -106,7 +106,10 @@ export const resticRepository = resourceType({
   async preflight(given, context) {
     try {
       const exists = await repositoryOf(given, context).exists({ signal: context.signal });
-      if (exists || given.initialise) return [];
+      if (exists) return [];
+      const weak = given.initialise && given.password !== undefined && weakPassword(given.password);
+      if (weak) return [{ property: "password", reason: weak }];
+      if (given.initialise) return [];
       return [{ property: "url", reason: "there is no repository, and initialise is false" }];
     } catch (error) {
       if (!(error instanceof ResticError)) throw error;

@@ -2,5 +2,5 @@ export type { RepositoryAccess } from "./access";
 export type { BackupJob, BackupResult } from "./backup";
 export { isKind, isLocked, isWrongPassword, ResticError, type ResticErrorKind } from "./errors";
 export { locate } from "./location";
-export { maskUrl } from "./redact";
+export { maskUrl, weakPassword } from "./redact";
 export { openRepository, Repository, type ResticSnapshot } from "./repository";

@@ -170,6 +170,17 @@ describe("check", () => {
     ]);
   });
 
+  it("takes null for absent, as Pulumi spells what a secret lacks", async () => {
+    const { inputs, refusals } = await check(
+      registry.ResticRepository as ResourceType,
+      { owner: "shop/prod/r" },
+      { owner: "shop/prod/r", url: "/srv/r", password: null, passwordFile: "/etc/r", copyTo: null },
+      context(),
+    );
+    assert.deepEqual(refusals, []);
+    assert.ok(!("password" in inputs) && !("copyTo" in inputs));
+  });
+
   it("never shows the value of a secret", async () => {
     const [refusal] = await refusals("ResticRepository", { url: "/srv/restic", password: 12345678 });
     assert.equal(refusal, "password: Invalid input: expected string, received number");

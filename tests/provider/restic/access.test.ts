@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { childEnvironment, resolveAccess, secondaryEnvironment } from "../../../provider/restic/access.js";
 import { isWrongPassword, type ResticError } from "../../../provider/restic/errors.js";
 import { locate } from "../../../provider/restic/location.js";
-import { maskUrl, redactor } from "../../../provider/restic/redact.js";
+import { maskUrl, redactor, weakPassword } from "../../../provider/restic/redact.js";
 
 describe("RepositoryAccess", () => {
   it("puts url, password and keys into the environment and nothing of it into the arguments", () => {
@@ -160,8 +160,29 @@ describe("redactor", () => {
   });
 
   it("masks the longer secret first and leaves those below 4 characters alone", () => {
-    const redact = redactor(["pass", "password", "abc"]);
-    assert.equal(redact("password pass abc"), "*** *** abc");
+    const redact = redactor(["pass", "passphrases", "abc"]);
+    assert.equal(redact("passphrases pass abc"), "*** *** abc");
+  });
+
+  it("masks a secret that could be a word only where it stands as one", () => {
+    const redact = redactor(["horse", "horse2"]);
+    assert.equal(redact("horse, seahorse, horses and ahorse2b"), "***, seahorse, horses and a***b");
+  });
+
+  it("leaves the words of our own messages alone", () => {
+    assert.equal(
+      redactor(["password", "Repository"])("check the repository's password"),
+      "check the repository's password",
+    );
+  });
+});
+
+describe("weakPassword", () => {
+  it("refuses what could not be kept out of messages, without showing it", () => {
+    assert.equal(weakPassword("abc1234"), "it has 7 characters, the least is 8: take another one");
+    assert.match(weakPassword("Password") ?? "", /^it is a word that messages are full of/);
+    assert.doesNotMatch(weakPassword("snapshots") ?? "", /snapshots/);
+    assert.equal(weakPassword("abc12345"), undefined);
   });
 });
 
