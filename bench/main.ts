@@ -8,11 +8,12 @@ import { providerMemory } from "./provider-memory";
 import { record, table } from "./report";
 import { resticBackup } from "./restic-backup";
 import { closeLargeStacks } from "./sets";
+import { slot } from "./slot";
 import { findEngine } from "./stack";
 import { startUp } from "./start-up";
 import { stateSize } from "./state-size";
 
-const benchmarks: Benchmark[] = [create, noOpUp, stateSize, providerMemory, resticBackup, startUp];
+const benchmarks: Benchmark[] = [create, noOpUp, stateSize, providerMemory, resticBackup, slot, startUp];
 const usage = `usage: npm run bench -- [--only <name>]... [--no-record]
 
   --only       one of ${benchmarks.map(({ name }) => name).join(", ")}; may be given more than once

@@ -67,6 +67,11 @@ export class BenchStack {
     return this.measure(arguments_, options.skipCheckpoints ? { PULUMI_SKIP_CHECKPOINTS: "true" } : {});
   }
 
+  /** From now on its processes have these variables too. */
+  set(more: NodeJS.ProcessEnv): void {
+    Object.assign(this.environment, more);
+  }
+
   /** From now on nothing is loaded into its processes. */
   withoutProbe(): void {
     delete this.environment.NODE_OPTIONS;
@@ -145,7 +150,7 @@ export interface StoredResource {
 }
 
 /** The second line of the shell's `times`: user and system time of its children, as "1m2.345s 0m0.678s". */
-function childSeconds(times: string): number {
+export function childSeconds(times: string): number {
   return [...(times.split("\n")[1] ?? "").matchAll(/(\d+)m([\d.]+)s/g)]
     .map(([, minutes, seconds]) => 60 * Number(minutes) + Number(seconds))
     .reduce((sum, part) => sum + part, 0);
