@@ -6,6 +6,8 @@ export interface BackupRun {
   session: Session;
   /** The temporary volume; the mover may write to it (a journal is replayed), never to the source. */
   volumeId: string;
+  /** True where nothing holds the volume, as this process has seen; else what a killed run left is ended first. */
+  isDetached?: boolean | undefined;
   /** `<project>/<stack>/<resource name>`: the same mount path and host in every run of a set depend on it. */
   owner: string;
   repository: RepositoryAccess;
@@ -36,6 +38,8 @@ export interface MovedBackup extends BackupResult {
 export interface RestoreRun {
   session: Session;
   volumeId: string;
+  /** As BackupRun's. */
+  isDetached?: boolean | undefined;
   owner: string;
   repository: RepositoryAccess;
   resticSnapshotId: string;

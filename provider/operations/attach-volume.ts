@@ -7,7 +7,10 @@ import { volumeKind, waitForStatus } from "./watch";
 /** A volume that Cinder has exported to this machine. */
 export interface AttachedVolume {
   connection: { driver_volume_type: string; [key: string]: unknown };
+  /** Returns once the volume is `available` again. */
   detach(): Promise<void>;
+  /** Detaches without waiting: for a volume that is removed next, which waits by itself. */
+  release(): Promise<void>;
 }
 
 interface WaitLimits {
@@ -84,7 +87,8 @@ export async function attachVolume(
     const connection = attachment.connection_info;
     if (!connection?.driver_volume_type)
       throw new Error(`attaching volume ${volumeId} to this machine: cinder gave no connection for it`);
-    return { connection: connection as AttachedVolume["connection"], detach };
+    const release = () => endAttachment(session, attachment.id, undoing);
+    return { connection: connection as AttachedVolume["connection"], detach, release };
   } catch (error) {
     throw await undo.undo(error);
   }
@@ -96,15 +100,20 @@ async function detachVolume(
   attachmentId: string,
   { timeoutSeconds, signal }: WaitLimits,
 ): Promise<void> {
-  await despitePassingTrouble(
-    () => attachments.remove(session, attachmentId, { signal }).catch(undefinedIfNotFound),
-    { timeoutSeconds, signal },
-  );
+  await endAttachment(session, attachmentId, { timeoutSeconds, signal });
   await waitForStatus(session, volumeKind, volumeId, "available", {
     doing: `detaching volume ${volumeId} from this machine`,
     timeoutSeconds,
     signal,
   });
+}
+
+async function endAttachment(session: Session, id: string, limits: WaitLimits): Promise<void> {
+  const { signal } = limits;
+  await despitePassingTrouble(
+    () => attachments.remove(session, id, { signal }).catch(undefinedIfNotFound),
+    limits,
+  );
 }
 
 /** Ends the attachments that a killed run left at one of our volumes; returns how many. */

@@ -86,6 +86,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
       .synchronize({
         session: run.session,
         volumeId: volume.id,
+        isDetached: volume.status === "available",
         owner: run.mark.owner,
         repository: run.access,
         content: run.content,

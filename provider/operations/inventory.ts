@@ -18,6 +18,7 @@ export class Inventory {
   private snapshotRows: Promise<Known<Snapshot>> | undefined;
   private volumeRows: Promise<Known<Volume>> | undefined;
   private readonly stuckIds = new Set<string>();
+  private readonly untouchedIds = new Set<string>();
   private everyVolume: Promise<Map<string, Volume>> | undefined;
 
   constructor(private readonly session: Session) {}
@@ -78,7 +79,19 @@ export class Inventory {
 
   /** A volume that this process made or changed. */
   async noteVolume(row: Volume): Promise<void> {
+    this.untouchedIds.delete(row.id);
     (await this.volumeRows)?.note(row);
+  }
+
+  /** A volume that this process has just made, and seen `available`. */
+  async noteReady(row: Volume): Promise<void> {
+    await this.noteVolume(row);
+    this.untouchedIds.add(row.id);
+  }
+
+  /** Whether the volume is as this process made it: nothing has to be asked of it before its first use. */
+  isUntouched(id: string): boolean {
+    return this.untouchedIds.has(id);
   }
 
   /** A volume that was waited for in vain: only an administrator moves it, and no other wait of this process is for it. */
@@ -92,6 +105,7 @@ export class Inventory {
 
   /** An object that this process has seen gone. */
   async noteGone(id: string): Promise<void> {
+    this.untouchedIds.delete(id);
     (await this.snapshotRows)?.noteGone(id);
     (await this.volumeRows)?.noteGone(id);
   }

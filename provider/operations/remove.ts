@@ -29,14 +29,15 @@ const openstackName = { snapshot: "volume snapshot", volume: "volume" } as const
 /**
  * Removes a snapshot or volume and returns only once a GET says 404. A removal that the backend refuses (busy:
  * a clone depends on it, a watcher is left) is tried again within the timeout; of one that stays in `creating` only for a
- * short while. With `once` any whose status forbids it gets a single attempt.
+ * short while. With `once` any whose status forbids it gets a single attempt. `refused` is called
+ * after the first refusal, to take away what may be in the way; true tries again at once.
  * @throws WaitError with the object's status and Cinder's user messages when the time is over.
  */
 export async function removeUntilGone<T extends { id: string; status: string }>(
   session: Session,
   kind: Kind<T>,
   id: string,
-  options: Omit<WaitOptions, "doing"> & { once?: boolean },
+  options: Omit<WaitOptions, "doing"> & { once?: boolean; refused?: () => Promise<boolean> },
 ): Promise<void> {
   const doing = `removing ${kind.name} ${id}`;
   const begun = Date.now();
@@ -62,6 +63,7 @@ export async function removeUntilGone<T extends { id: string; status: string }>(
       // 400: its status does not allow it right now (creating, still attached, has dependents).
       if (!isBadRequest(error) && !isConflict(error)) throw error;
       refusal = (error as Error).message;
+      if (pauseMs === firstPauseMs && (await options.refused?.())) continue;
       const status = await statusNow();
       if (status === deadEnd) throw await stuck();
       const isHopeless = options.once

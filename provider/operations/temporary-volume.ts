@@ -41,6 +41,7 @@ export async function ensureTemporaryVolume(
       context.log(`temporary volume ${row.id} is stuck; a new one is made in its place`);
       continue;
     }
+    if (inventory.isUntouched(row.id)) return { volume: row, made: false };
     let live = await volumes.get(session, row.id, options).catch(undefinedIfNotFound);
     if (live && halfAttached.has(live.status)) {
       await endAttachments(session, row.id, {
@@ -99,7 +100,7 @@ export async function ensureTemporaryVolume(
   });
   try {
     const volume = await finished(session, begun.id, spec, context.signal);
-    await inventory.noteVolume(volume);
+    await inventory.noteReady(volume);
     return { volume, made: true };
   } catch (error) {
     throw await undo.undo(await inCindersWords(session, begun.id, error));
@@ -163,10 +164,10 @@ async function removeOne(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const inventory = inventoryOf(session);
-  await endAttachments(session, id, { signal });
   await removeUntilGone(session, volumeKind, id, {
     timeoutSeconds,
     signal,
+    refused: async () => (await endAttachments(session, id, { signal })) > 0,
     ...(inventory.isStuck(id) && { once: true }),
   });
   await inventory.noteGone(id);

@@ -49,7 +49,7 @@ async function opened<T>(
   use: (volume: OpenedVolume) => Promise<T>,
 ): Promise<T> {
   await localMover.cleanup(run);
-  await endAttachments(run.session, run.volumeId, { signal: run.signal });
+  if (!run.isDetached) await endAttachments(run.session, run.volumeId, { signal: run.signal });
   const attached = await attachVolume(run.session, run.volumeId, {
     timeoutSeconds: attachTimeoutSeconds,
     signal: run.signal,
@@ -89,7 +89,7 @@ async function letGo(
   const warn = (error: unknown) =>
     run.log(`warning: ${error instanceof Error ? error.message : String(error)}; the next run ends it`);
   await closed(volume).catch(warn);
-  await attached.detach().catch(warn);
+  await attached.release().catch(warn);
 }
 
 async function closed(volume: OpenedVolume): Promise<void> {

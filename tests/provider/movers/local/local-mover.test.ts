@@ -50,16 +50,17 @@ describe("localMover when the volume does not close", () => {
       owner,
       repository: access(),
       content: "auto",
-      paths: ["/"],
+      // asked for when the files are there to be read
+      get paths() {
+        whenReading();
+        return ["/"];
+      },
       exclude: [],
       host: "pg",
       tags: [],
       time: new Date("2026-11-22T10:00:00Z"),
       timeoutSeconds: 60,
-      log: line => {
-        lines.push(line);
-        if (line.startsWith("reading ")) whenReading();
-      },
+      log: line => lines.push(line),
     });
 
   /** Nothing more can be noted: the list is put aside, and a folder is in its way. */
