@@ -38,6 +38,12 @@ const tools = [
   },
   { tool: "fusermount3", why: "mounts volumes without root", packages: { apt: "fuse3" } },
   { tool: "fuse2fs", why: "mounts ext4 volumes without root", packages: { apt: "fuse2fs" } },
+  {
+    tool: "getfattr",
+    with: ["setfattr"],
+    why: "keeps the ACL of a volume's root",
+    packages: { apt: "attr" },
+  },
   { tool: "mkfs.xfs", why: "restores xfs volumes", packages: { apt: "xfsprogs" } },
 ];
 

@@ -363,6 +363,8 @@ export interface VolumeRestoreInputs {
   availabilityZone?: pulumi.Input<string | undefined>;
   /** File system made on the volume for a restore of files from restic. Default: that of the backup, and ext4 where it was neither. */
   fileSystem?: pulumi.Input<"ext4" | "xfs" | undefined>;
+  /** True gives the file system a UUID of its own, to attach it beside the original; default false: it has that of the backup, which /etc/fstab names. */
+  newUuid?: pulumi.Input<boolean | undefined>;
   /** Read everything back and compare it with the repository. Default true. */
   verify?: pulumi.Input<boolean | undefined>;
   /** More metadata for the volume. Default `{}`. */
@@ -383,8 +385,10 @@ export interface VolumeRestoreOutputs {
   source: string;
   /** When the restored data was captured, ISO 8601 in UTC. */
   capturedAt: string;
-  /** Whether the data was read back and compared. */
+  /** Whether the data was read back and compared, and is all as it was. */
   verified: boolean;
+  /** What was read back and compared, and what is known to differ. */
+  compared: string;
   /** How long the restore took. */
   durationSeconds: number;
   /** How the volume was filled: 'cinder', 'loop mount', … */
@@ -401,6 +405,7 @@ export const volumeRestoreBinding = {
     "source",
     "capturedAt",
     "verified",
+    "compared",
     "durationSeconds",
     "writtenBy",
   ],

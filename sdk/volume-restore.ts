@@ -19,6 +19,7 @@ export class VolumeRestore extends BackupResource {
   declare readonly source: pulumi.Output<VolumeRestoreOutputs["source"]>;
   declare readonly capturedAt: pulumi.Output<VolumeRestoreOutputs["capturedAt"]>;
   declare readonly verified: pulumi.Output<VolumeRestoreOutputs["verified"]>;
+  declare readonly compared: pulumi.Output<VolumeRestoreOutputs["compared"]>;
   declare readonly durationSeconds: pulumi.Output<VolumeRestoreOutputs["durationSeconds"]>;
   declare readonly writtenBy: pulumi.Output<VolumeRestoreOutputs["writtenBy"]>;
 

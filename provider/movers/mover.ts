@@ -48,6 +48,8 @@ export interface RestoreRun {
   tags: readonly string[];
   /** The file system to make where files are restored. */
   fileSystem: "ext4" | "xfs";
+  /** Gives it a UUID of its own, in place of the backup's. */
+  newUuid: boolean;
   /** Reads back what was written and compares it. */
   verify: boolean;
   timeoutSeconds: number;

@@ -59,7 +59,6 @@ export interface BackedUp {
 export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
   const undo = new UndoList();
   const { source, repository } = run;
-  const isOver = repository.announceBackup();
   let isInRepository = !run.isNew;
   let isMarked = true;
   if (source && run.onFailure === "cleanup")
@@ -103,7 +102,6 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
         isMarked = !leavesSnapshot(error);
         throw error;
       });
-    isOver();
     isInRepository = true;
     const made = asPoint({ id: moved.snapshotId, tags: moved.tags, time: run.takenAt });
     if (!made) throw new Error(`backing up set ${run.mark.set}: snapshot ${moved.snapshotId} has no mark`);
@@ -123,8 +121,6 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
     return { moved, points: await knownPoints(repository, run.owners, run.signal) };
   } catch (error) {
     throw await undo.undo(error);
-  } finally {
-    isOver();
   }
 }
 

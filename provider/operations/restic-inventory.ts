@@ -1,5 +1,4 @@
-import { setTimeout as pause } from "node:timers/promises";
-import { type Repository, ResticError } from "../restic";
+import type { Repository } from "../restic";
 import { type ResticPoint, resticPoints } from "./restic-set";
 import { applyRetention, type Decision, type Retention } from "./retention";
 
@@ -58,73 +57,48 @@ async function noteForgotten(repository: Repository, ids: readonly string[]): Pr
 }
 
 /**
- * Forgets what the policy no longer keeps, together with what other sets of this process forget in the repository; the
- * repository proves that it is gone. `left` is what waits for a backup that takes long: it goes when that has ended, or
- * in the next run.
+ * Lets go of what the policy no longer keeps, together with what other sets of this process let go in the repository:
+ * one restic call forgets it when the last backup has ended. `forgetTogether` waits for that.
  */
-export async function forgetByRetention(
+export function letGo(
   repository: Repository,
   points: readonly ResticPoint[],
   retention: Retention,
-  options: { asOf: Date; timeZone: string } & ForgetOptions,
-): Promise<{
-  kept: Decision<ResticPoint>[];
-  removed: Decision<ResticPoint>[];
-  left: Decision<ResticPoint>[];
-}> {
+  options: { asOf: Date; timeZone: string; signal?: AbortSignal | undefined },
+): { kept: Decision<ResticPoint>[]; removed: Decision<ResticPoint>[] } {
   const { keep, remove } = applyRetention([...points], retention, options);
-  const isGone = await forgetTogether(repository, withOriginals(remove.map(({ point }) => point)), options);
-  return isGone ? { kept: keep, removed: remove, left: [] } : { kept: keep, removed: [], left: remove };
+  if (remove.length > 0) {
+    const joined = together.get(repository) ?? beginForgetting(repository, options.signal);
+    joined.ids.push(...withOriginals(remove.map(({ point }) => point)));
+  }
+  return { kept: keep, removed: remove };
 }
 
 /** What one restic call forgets for many sets. */
 interface Together {
   ids: string[];
-  since: number;
   done: Promise<void>;
 }
 
 const together = new WeakMap<Repository, Together>();
 
-interface ForgetOptions {
-  warn: (line: string) => void;
-  signal?: AbortSignal | undefined;
-  /** How long a set waits for the backups of others to end, before it leaves its points to them; default 30. */
-  patienceSeconds?: number | undefined;
-}
-
-/** True once these are gone; false when a backup of this process still runs: they go when it has ended. */
-async function forgetTogether(
-  repository: Repository,
-  ids: string[],
-  { warn, signal, patienceSeconds = 30 }: ForgetOptions,
-): Promise<boolean> {
-  if (ids.length === 0) return true;
-  const joined = together.get(repository) ?? beginForgetting(repository, signal);
-  joined.ids.push(...ids);
-  const patience = new AbortController();
-  const isTooLong = pause(joined.since + patienceSeconds * 1000 - Date.now(), false, {
-    signal: patience.signal,
-  });
-  try {
-    const isGone = await Promise.race([joined.done.then(() => true), isTooLong]);
-    if (!isGone) joined.done.catch(error => warn(`old points stay until the next run: ${error.message}`));
-    return isGone;
-  } catch (error) {
-    // only what is still there of one's own is one's own failure
-    const others = error instanceof ResticError ? error.remaining : [];
-    if (others.length > 0 && !others.some(left => ids.some(id => left.startsWith(id)))) return true;
-    throw error;
-  } finally {
-    patience.abort();
-    isTooLong.catch(() => {});
-  }
+/**
+ * Ends an announced backup. False while others run or are about to: they wait for all. True once nothing waits to be
+ * forgotten any more; throws where something is still there, which the next slot of its set meets again.
+ */
+export async function forgetTogether(repository: Repository, isOver: () => void): Promise<boolean> {
+  const waiting = together.get(repository);
+  isOver();
+  if (!waiting) return true;
+  if (repository.awaitsBackup()) return false;
+  await waiting.done;
+  return true;
 }
 
 function beginForgetting(repository: Repository, signal: AbortSignal | undefined): Together {
-  const begun: Together = { ids: [], since: Date.now(), done: Promise.resolve() };
+  const begun: Together = { ids: [], done: Promise.resolve() };
   const close = () => {
-    together.delete(repository);
+    if (together.get(repository) === begun) together.delete(repository);
     return begun.ids;
   };
   begun.done = repository.forgetLater(close, { signal }).then(
@@ -135,6 +109,8 @@ function beginForgetting(repository: Repository, signal: AbortSignal | undefined
       throw error;
     },
   );
+  // who ends last hears of it
+  begun.done.catch(() => {});
   together.set(repository, begun);
   return begun;
 }

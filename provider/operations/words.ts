@@ -13,7 +13,7 @@ export function describePoint(point: { id: string; time: Date; slot?: string | u
 export function tally<P extends Point & { slot?: string | undefined }>(
   kept: number,
   gone: readonly Decision<P>[],
-  verb: "removes" | "removed" | "forgets" | "forgot",
+  verb: "removes" | "removed" | "forgets" | "forgot" | "forgets with the run's last backup",
 ): string {
   if (gone.length === 0) return `keeps ${kept}`;
   const named = gone.map(({ point, reasons }) => `${describePoint(point)} (${reasons.join(", ")})`);

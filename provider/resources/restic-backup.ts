@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { MovedBackup } from "../movers/mover";
-import { backUpVolume } from "../operations/back-up-volume";
+import { type BackedUp, type BackUpVolume, backUpVolume } from "../operations/back-up-volume";
 import { instant, type Mark, runKey } from "../operations/marks";
-import { forgetByRetention, forgetPoints, knownPoints } from "../operations/restic-inventory";
+import { forgetPoints, forgetTogether, knownPoints, letGo } from "../operations/restic-inventory";
 import { partialTag, pointOf, type ResticPoint, resticPoints } from "../operations/restic-set";
 import { applyRetention, type Decision, type Retention } from "../operations/retention";
 import { describePoint, namedPoints, sentence, tally } from "../operations/words";
@@ -253,7 +253,8 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
   const repository = context.repository(accessOf(given.repository));
   const session = context.session(given);
   const takenAt = new Date(given.takenAt ?? context.now);
-  const backedUp = await backUpVolume({
+  const isOver = repository.announceBackup();
+  const backedUp = await backedUpBy(isOver, {
     session,
     mover: context.mover,
     repository,
@@ -299,15 +300,17 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
         readBy: moved.how,
       }
     : { ...before, phase: "Succeeded" };
-  const kept = await retained(repository, backedUp.points, given, takenAt, context).catch((error: Error) => {
-    const outputs = outputsOf(run, backedUp.points.map(unjudged));
-    throw new PartialFailure(
-      `${moved?.partial ? partialWords(moved, backedUp.points) : "the backup is in the repository"}, ` +
-        `but old points could not be forgotten: ${error.message}`,
-      { id: given.owner, outputs },
-      { cause: error },
-    );
-  });
+  const kept = await retained(repository, isOver, backedUp.points, given, takenAt, context).catch(
+    (error: Error) => {
+      const outputs = outputsOf(run, backedUp.points.map(unjudged));
+      throw new PartialFailure(
+        `${moved?.partial ? partialWords(moved, backedUp.points) : "the backup is in the repository"}, ` +
+          `but old points could not be forgotten: ${error.message}`,
+        { id: given.owner, outputs },
+        { cause: error },
+      );
+    },
+  );
   const outputs = outputsOf(run, kept.points, kept.removed);
   if (moved?.partial) {
     context.log(kept.words);
@@ -317,34 +320,41 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
   return outputs;
 }
 
+/** A backup that fails may be the last one, which the points of other sets wait for. */
+async function backedUpBy(isOver: () => void, run: BackUpVolume): Promise<BackedUp> {
+  try {
+    return await backUpVolume(run);
+  } catch (error) {
+    await forgetTogether(run.repository, isOver).catch((second: Error) =>
+      run.log(`warning: old points of other sets stay until their next slot: ${second.message}`),
+    );
+    throw error;
+  }
+}
+
 /** What the policy leaves of the set, in the order of the outputs, and in words. */
 async function retained(
   repository: Repository,
+  isOver: () => void,
   points: ResticPoint[],
   given: Inputs,
   takenAt: Date,
   context: Context,
 ): Promise<{ points: Decision<ResticPoint>[]; removed: Decision<ResticPoint>[]; words: string }> {
-  if (!given.retention)
+  if (!given.retention) {
+    await forgetTogether(repository, isOver);
     return { points: points.map(unjudged), removed: [], words: tally(points.length, [], "forgot") };
-  const { kept, removed, left } = await forgetByRetention(repository, points, given.retention as Retention, {
+  }
+  const { kept, removed } = letGo(repository, points, given.retention as Retention, {
     asOf: asOfOf(given, takenAt),
     timeZone: given.timeZone,
-    warn: context.warn,
     signal: context.signal,
   });
-  const later =
-    left.length > 0
-      ? `${namedPoints(
-          left.map(({ point }) => point),
-          "more",
-          "more",
-        )} until another backup has ended`
-      : undefined;
+  const isDone = await forgetTogether(repository, isOver);
   return {
-    points: newestFirst(kept, left),
+    points: newestFirst(kept),
     removed,
-    words: sentence(tally(kept.length, removed, "forgot"), later),
+    words: tally(kept.length, removed, isDone ? "forgot" : "forgets with the run's last backup"),
   };
 }
 

@@ -8,7 +8,7 @@ import { removeUntilGone } from "../operations/remove";
 import { pointsAmong } from "../operations/restic-set";
 import { keepRestored, restoreVolume } from "../operations/restore-volume";
 import { volumeKind } from "../operations/watch";
-import type { ResticSnapshot } from "../restic";
+import type { Repository, ResticSnapshot } from "../restic";
 import { deletionPolicy, owner, place } from "./inputs";
 import { accessOf, accessRules, repositoryAccess } from "./repository-access";
 import { type Context, type Refusal, resourceType } from "./resource";
@@ -64,6 +64,14 @@ const inputs = z.object({
     )
     .meta({ replaceOnChanges: true })
     .optional(),
+  newUuid: z
+    .boolean()
+    .describe(
+      "True gives the file system a UUID of its own, to attach it beside the original; default false: it has that of " +
+        "the backup, which /etc/fstab names.",
+    )
+    .meta({ replaceOnChanges: true })
+    .optional(),
   verify: z
     .boolean()
     .default(true)
@@ -84,7 +92,8 @@ const outputs = z.object({
   restoredSizeGib: z.number().describe("Its size in GiB."),
   source: z.string().describe("What it was made from: `cinder:<id>` or `restic:<id>`."),
   capturedAt: z.string().describe("When the restored data was captured, ISO 8601 in UTC."),
-  verified: z.boolean().describe("Whether the data was read back and compared."),
+  verified: z.boolean().describe("Whether the data was read back and compared, and is all as it was."),
+  compared: z.string().describe("What was read back and compared, and what is known to differ."),
   durationSeconds: z.number().describe("How long the restore took."),
   writtenBy: z.string().describe("How the volume was filled: 'cinder', 'loop mount', …"),
 });
@@ -208,6 +217,7 @@ async function fromCinder(
     source,
     capturedAt: snapshot.metadata?.["osbackup-taken-at"] ?? `${(snapshot.created_at ?? "").slice(0, 19)}Z`,
     verified: false,
+    compared: "nothing: the volume is Cinder's copy of the snapshot",
     writtenBy: "cinder",
   };
 }
@@ -227,6 +237,8 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
     );
   const source = `restic:${found.id}`;
   const content = found.tags.includes("content=block") ? "block" : "file";
+  const rewritten = Number(/^rewritten-links=(\d+)$/m.exec(found.tags.join("\n"))?.[1] ?? 0);
+  if (content === "file") await requireRoom(given, found.id, context.repository(access), context);
   const { volume, filled } = await restoreVolume(
     { ...targetOf(given, context), sourceKey: source, sizeGib: given.sizeGib },
     (made: Volume) =>
@@ -239,6 +251,7 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
         content,
         tags: found.tags,
         fileSystem: given.fileSystem ?? fileSystemOf(found.tags),
+        newUuid: given.newUuid ?? false,
         verify: given.verify,
         timeoutSeconds: given.timeoutSeconds,
         log: context.log,
@@ -250,9 +263,37 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
     restoredSizeGib: volume.size,
     source,
     capturedAt: instant(found.time),
-    verified: given.verify,
+    verified: given.verify && rewritten === 0,
+    compared: comparedWords(given.verify, content, rewritten),
     writtenBy: filled?.how ?? "an earlier run",
   };
+}
+
+/** The part of a new file system that files can take; the rest is its own. */
+const usable = 0.93;
+
+/** restic below 0.15 writes the holes of sparse files as zeros, which may fill any volume: known before one is made. */
+async function requireRoom(
+  given: Inputs,
+  id: string,
+  repository: Repository,
+  context: Context,
+): Promise<void> {
+  if (await repository.supports("sparse")) return;
+  const bytes = await repository.restoreSize(id, { signal: context.signal });
+  const sizeGib = Math.ceil(bytes / usable / 2 ** 30);
+  if (sizeGib <= (given.sizeGib as number)) return;
+  throw new Error(
+    `restoring snapshot ${id.slice(0, 8)}: its files take ${(bytes / 2 ** 30).toFixed(1)} GiB where the holes of sparse files are written too, ` +
+      `as restic ${(await repository.version()).text} does: give sizeGib ${sizeGib} or more, or use restic 0.15, which leaves the holes`,
+  );
+}
+
+function comparedWords(verify: boolean, content: "file" | "block", rewritten: number): string {
+  if (!verify) return "nothing: verify is false";
+  if (content === "block") return "every byte of the device";
+  const links = `${rewritten} symbolic links have other targets: they are not UTF-8, and the restic of the backup rewrote them`;
+  return rewritten > 0 ? `the contents of every file; ${links}` : "the contents of every file";
 }
 
 /** The file system that the backup was of, where it is one that we make. */
@@ -265,8 +306,8 @@ function newestGood(all: ResticSnapshot[], owner: string | undefined): string | 
 }
 
 function targetOf(given: Inputs, context: Context) {
-  const { sizeGib, volumeType, availabilityZone, fileSystem } = given;
-  const wishes = JSON.stringify({ sizeGib, volumeType, availabilityZone, fileSystem });
+  const { sizeGib, volumeType, availabilityZone, fileSystem, newUuid } = given;
+  const wishes = JSON.stringify({ sizeGib, volumeType, availabilityZone, fileSystem, newUuid });
   return {
     session: context.session(given),
     mark: { owner: given.owner, set: given.owner, role: "restored" as const, takenAt: instant(context.now) },

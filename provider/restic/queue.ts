@@ -17,6 +17,11 @@ export class RepositoryQueue {
 
   constructor(public maxParallelBackups = 2) {}
 
+  /** Whether a backup runs, waits or is announced. */
+  get awaitsBackup(): boolean {
+    return this.announced + this.running.backup > 0 || this.waiting.some(({ share }) => share === "backup");
+  }
+
   /** Says that a backup will come soon; the returned function says that it has ended, or will not come. */
   announceBackup(): () => void {
     this.announced += 1;

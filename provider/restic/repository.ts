@@ -21,7 +21,7 @@ import { queueOf, type RepositoryQueue, type Share } from "./queue";
 import { type Log, Restic, readSeconds, wholeSeconds, writeSeconds } from "./restic";
 import { type DumpOptions, dump, type RestoreOptions, restore } from "./restore";
 import type { Finished } from "./run";
-import type { ResticVersion } from "./version";
+import { type Feature, type ResticVersion, supports } from "./version";
 
 /** How restic is run for a repository. */
 export interface RepositoryOptions {
@@ -96,6 +96,11 @@ export class Repository {
   /** The version of the restic binary. */
   version(): Promise<ResticVersion> {
     return this.restic.version();
+  }
+
+  /** Whether the restic binary can do that. */
+  async supports(feature: Feature): Promise<boolean> {
+    return supports(await this.restic.version(), feature);
   }
 
   /** False only where the repository is provably absent; throws when that cannot be told. Takes no lock. */
@@ -349,6 +354,11 @@ export class Repository {
     return this.queue.announceBackup();
   }
 
+  /** Whether a backup of this process runs on the repository or is announced. */
+  awaitsBackup(): boolean {
+    return this.queue.awaitsBackup;
+  }
+
   private async forgetNow(ids: string[], options: Stoppable): Promise<void> {
     const doing = `forgetting ${ids.length === 1 ? `snapshot ${ids[0]}` : `${ids.length} snapshots`} of ${this.url}`;
     let failure: ResticError | undefined;
@@ -515,6 +525,19 @@ export class Repository {
       bytesStored: numberOf(answer.total_size) ?? 0,
       snapshots: numberOf(answer.snapshots_count) ?? 0,
     };
+  }
+
+  /** The bytes of a snapshot's files as they read, holes included. Reads the snapshot's trees. */
+  async restoreSize(id: string, options: Stoppable = {}): Promise<number> {
+    checkId(id);
+    const doing = `measuring snapshot ${id} of ${this.url}`;
+    const finished = await this.restic.once({
+      doing,
+      arguments: ["stats", "--json", "--mode=restore-size", "--no-lock", "--", id],
+      signal: options.signal,
+      timeoutSeconds: options.timeoutSeconds ?? wholeSeconds,
+    });
+    return numberOf((parseJson(finished.stdout, doing) as Record<string, unknown>).total_size) ?? 0;
   }
 
   /**

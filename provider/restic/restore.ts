@@ -35,6 +35,7 @@ export async function restore(restic: Restic, id: string, options: RestoreOption
   const staging = native ? target : join(target, `.osbackup-${randomBytes(6).toString("hex")}`);
   const wasEmpty = (await readdir(staging).catch(() => [])).length === 0;
   const patterns = native ? include : [escapePattern(sub)];
+  const differences = new Differences();
   try {
     await restic.call({
       doing,
@@ -44,8 +45,10 @@ export async function restore(restic: Restic, id: string, options: RestoreOption
         `--target=${staging}`,
         ...patterns.map(pattern => `--include=${pattern}`),
         ...(options.verify ? ["--verify"] : []),
+        ...(supports(await restic.version(), "sparse") ? ["--sparse"] : []),
       ],
-      onLine: () => {},
+      onLine: line => differences.line(line),
+      onErrorLine: line => differences.line(line),
       signal: options.signal,
       timeoutSeconds: options.timeoutSeconds,
     });
@@ -55,8 +58,47 @@ export async function restore(restic: Restic, id: string, options: RestoreOption
         throw new ResticError("failed", `${doing}: there is no such folder in the snapshot`);
       await moveInto(join(staging, sub), target);
     } else await expectMatches(doing, target, include, wasEmpty);
+  } catch (error) {
+    throw differences.explain(error, doing);
   } finally {
     if (!native) await rm(staging, { recursive: true, force: true });
+  }
+}
+
+/** What a file's difference is called, by restic's words for it; the first that fits. */
+const differenceKinds: [string, RegExp][] = [
+  ["does not fit", /no space left|disk quota exceeded|file too large/i],
+  ["other contents", /unexpected content|invalid file size/i],
+  ["missing", /no such file/i],
+  ["owner or mode", /chown|chmod|operation not permitted|permission denied/i],
+  ["extended attributes", /xattr|attribute|operation not supported/i],
+  ["times", /chtimes|utimes/i],
+];
+
+/** How many files of one kind of difference a message names. */
+const namedFiles = 3;
+
+/** Gathers which files a restore or its verification found to be other than in the snapshot, and in what. */
+class Differences {
+  private readonly kinds = new Map<string, Set<string>>();
+
+  line(line: string): void {
+    const [, file, why] = /ignoring error for (.+?): (.*)/.exec(line) ?? [];
+    if (file === undefined || why === undefined) return;
+    const kind = differenceKinds.find(([, words]) => words.test(why))?.[0] ?? "other errors";
+    const files = this.kinds.get(kind) ?? new Set();
+    this.kinds.set(kind, files.add(file));
+  }
+
+  /** The error of a restore with what differs, by kind; a full target is the target's, not the repository's. */
+  explain(error: unknown, doing: string): unknown {
+    if (!(error instanceof ResticError) || this.kinds.size === 0) return error;
+    const kinds = [...this.kinds].map(([kind, files]) => {
+      const named = [...files].slice(0, namedFiles).join(", ");
+      return `${files.size} file${files.size === 1 ? "" : "s"}: ${kind} (${named}${files.size > namedFiles ? ", …" : ""})`;
+    });
+    const remedy = this.kinds.has("does not fit") ? "; restore into a larger volume" : "";
+    return new ResticError("failed", `${doing}: ${kinds.join("; ")}${remedy}`, { ...error });
   }
 }
 

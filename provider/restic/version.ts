@@ -16,6 +16,10 @@ const firstVersion = {
   retryLock: "0.16.0",
   /** `snapshot:folder` in restore */
   subfolder: "0.16.0",
+  /** `restore --sparse` leaves holes where a file has them */
+  sparse: "0.15.0",
+  /** targets of symbolic links that are not UTF-8 are kept; older ones rewrite them */
+  rawLinks: "0.16.0",
 } as const;
 
 /** Something restic can do from a certain version on. */

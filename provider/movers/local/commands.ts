@@ -14,6 +14,7 @@ const packages: Record<string, string> = {
   dumpe2fs: "e2fsprogs",
   e2fsck: "e2fsprogs",
   fusermount3: "fuse3",
+  getfattr: "attr",
   losetup: "mount",
   mke2fs: "e2fsprogs",
   "mkfs.xfs": "xfsprogs",

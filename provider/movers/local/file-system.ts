@@ -10,6 +10,8 @@ export interface Partition {
   sizeBytes: number;
   /** As blkid names it: "ext4", "vfat", "LVM2_member", …; absent when it has no signature. */
   fileSystem?: string;
+  label?: string;
+  uuid?: string;
 }
 
 /** What a device holds. */
@@ -27,6 +29,8 @@ export interface Part {
   offset: number;
   sizeBytes?: number;
   fileSystem: string;
+  label?: string | undefined;
+  uuid?: string | undefined;
 }
 
 /** File systems read as files; anything else is read as a block device. */
@@ -37,17 +41,21 @@ export const isExt = (fileSystem: string): boolean => /^ext[234]$/.test(fileSyst
 /** Looks what a file or block device holds. Reads only. */
 export async function probe(device: string, signal?: AbortSignal): Promise<Probe> {
   const tags = await signature(device, undefined, signal);
-  const common = {
-    ...(tags.TYPE ? { fileSystem: tags.TYPE } : {}),
-    ...(tags.LABEL ? { label: tags.LABEL } : {}),
-    ...(tags.UUID ? { uuid: tags.UUID } : {}),
-  };
+  const common = described(tags);
   if (tags.TYPE === "LVM2_member") return { content: "lvm", ...common };
   if (tags.TYPE === "crypto_LUKS") return { content: "luks", ...common };
   if (tags.USAGE === "filesystem") return { content: "file system", ...common };
   if (tags.PTTYPE) return { content: "partitions", ...common, partitions: await partitions(device, signal) };
   if (tags.TYPE) return { content: "unknown", ...common };
   return { content: (await beginsAndEndsWithZeros(device)) ? "empty" : "unknown" };
+}
+
+function described(tags: Tags): Pick<Probe, "fileSystem" | "label" | "uuid"> {
+  return {
+    ...(tags.TYPE ? { fileSystem: tags.TYPE } : {}),
+    ...(tags.LABEL ? { label: tags.LABEL } : {}),
+    ...(tags.UUID ? { uuid: tags.UUID } : {}),
+  };
 }
 
 type Tags = Partial<Record<"TYPE" | "USAGE" | "PTTYPE" | "LABEL" | "UUID", string>>;
@@ -67,7 +75,8 @@ async function signature(
   const tags: Record<string, string> = {};
   for (const line of stdout.split("\n")) {
     const at = line.indexOf("=");
-    if (at > 0) tags[line.slice(0, at)] = line.slice(at + 1);
+    // it escapes for a shell
+    if (at > 0) tags[line.slice(0, at)] = line.slice(at + 1).replace(/\\(.)/g, "$1");
   }
   return tags;
 }
@@ -92,8 +101,7 @@ async function partitions(device: string, signal?: AbortSignal): Promise<Partiti
     if (/^(5|f|85)$/i.test(type)) continue;
     const number = Number(/(\d+)$/.exec(node)?.[1]);
     const part = { offset: start * sector, sizeBytes: size * sector };
-    const fileSystem = (await signature(device, part, signal)).TYPE;
-    result.push({ number, ...part, ...(fileSystem ? { fileSystem } : {}) });
+    result.push({ number, ...part, ...described(await signature(device, part, signal)) });
   }
   return result;
 }
@@ -128,8 +136,10 @@ export function choosePart(
   if (partition !== undefined) return chosenPartition(device, probed, partition);
   switch (probed.content) {
     case "file system": {
-      const fileSystem = probed.fileSystem ?? "";
-      return readable.has(fileSystem) ? { offset: 0, fileSystem } : `it holds a ${fileSystem} file system`;
+      const { fileSystem = "", label, uuid } = probed;
+      return readable.has(fileSystem)
+        ? { offset: 0, fileSystem, label, uuid }
+        : `it holds a ${fileSystem} file system`;
     }
     case "lvm":
       return "it is an LVM physical volume";
@@ -164,10 +174,12 @@ function chosenPartition(device: string, probed: Probe, number: number): Part {
   );
 }
 
-const partOf = ({ offset, sizeBytes, fileSystem }: Partition): Part => ({
+const partOf = ({ offset, sizeBytes, fileSystem, label, uuid }: Partition): Part => ({
   offset,
   sizeBytes,
   fileSystem: fileSystem as string,
+  label,
+  uuid,
 });
 
 const describePartition = ({ number, fileSystem, sizeBytes }: Partition): string =>
@@ -176,6 +188,15 @@ const describePartition = ({ number, fileSystem, sizeBytes }: Partition): string
 /** The file systems that `makeFileSystem` makes. */
 export type NewFileSystem = "ext4" | "xfs";
 
+/** What a file system is known by, and was made with. */
+export interface FileSystemIdentity {
+  uuid?: string | undefined;
+  label?: string | undefined;
+  /** Bytes; ext only. */
+  blockSize?: number | undefined;
+  inodeSize?: number | undefined;
+}
+
 /**
  * Makes a file system on an empty file or block device; throws if the device holds anything, so that no data is
  * lost. Needs write access to the device, not root.
@@ -183,17 +204,26 @@ export type NewFileSystem = "ext4" | "xfs";
 export async function makeFileSystem(
   device: string,
   type: NewFileSystem,
-  options: { label?: string; signal?: AbortSignal | undefined } = {},
+  options: FileSystemIdentity & { signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   const doing = `making an ${type} file system on ${device}`;
-  const found = await probe(device, options.signal);
+  const { uuid, label, blockSize, inodeSize, signal } = options;
+  const found = await probe(device, signal);
   if (found.content !== "empty") {
     throw new VolumeError("failed", `${doing}: it is not empty (${found.fileSystem ?? found.content})`);
   }
-  const label = options.label ? ["-L", options.label] : [];
+  const named = label ? ["-L", label] : [];
   if (type === "ext4") {
-    await run("mke2fs", ["-q", "-F", "-t", "ext4", ...label, device], { doing, signal: options.signal });
+    const made = [
+      ...(uuid ? ["-U", uuid] : []),
+      ...(blockSize ? ["-b", String(blockSize)] : []),
+      ...(inodeSize ? ["-I", String(inodeSize)] : []),
+    ];
+    await run("mke2fs", ["-q", "-F", "-t", "ext4", ...named, ...made, device], { doing, signal });
   } else {
-    await run("mkfs.xfs", ["-q", ...label, device], { doing, signal: options.signal });
+    await run("mkfs.xfs", ["-q", ...named, ...(uuid ? ["-m", `uuid=${uuid}`] : []), device], {
+      doing,
+      signal,
+    });
   }
 }

@@ -4,13 +4,15 @@ import { pipeline } from "node:stream/promises";
 import { type AttachedVolume, attachVolume, endAttachments } from "../../operations/attach-volume";
 import { pause } from "../../operations/remove";
 import { UndoList } from "../../operations/undo-list";
-import { openRepository } from "../../restic";
+import { openRepository, type Repository } from "../../restic";
 import type { BackupRun, MovedBackup, Mover, RestoreRun } from "../mover";
 import { cleanUp } from "./clean-up";
 import { hashDevice, overwriteDevice } from "./device";
+import { identityFor, identityTags } from "./identity";
+import { rewrittenLinks, rewrittenLinksTag } from "./links";
 import { mountPathOf } from "./mount-path";
 import { type OpenedVolume, type OpenVolume, openVolume } from "./open-volume";
-import { restoreRoot, rootTag } from "./root";
+import { restoreRoot, rootTags } from "./root";
 
 /** At most one progress line in this time. */
 const progressEveryMs = 30_000;
@@ -31,7 +33,7 @@ export const localMover: Mover = {
       run,
       run.content === "block"
         ? { access: "write", content: "block" }
-        : { access: "write", content: "file", makeFileSystem: { type: run.fileSystem } },
+        : { access: "write", content: "file", makeFileSystem: newFileSystem(run) },
       volume => fill(run, volume),
     ),
 
@@ -41,6 +43,11 @@ export const localMover: Mover = {
     return cleaned;
   },
 };
+
+function newFileSystem({ fileSystem, tags, newUuid }: RestoreRun) {
+  const { uuid, ...identity } = identityFor(fileSystem, tags);
+  return { type: fileSystem, ...identity, ...(newUuid ? {} : { uuid }) };
+}
 
 /** Attaches and opens a volume for `use`; afterwards nothing of it is left on this machine. */
 async function opened<T>(
@@ -120,7 +127,7 @@ async function fillFiles(run: RestoreRun, volume: OpenedVolume, directory: strin
     timeoutSeconds: run.timeoutSeconds,
     signal: run.signal,
   });
-  if (volume.ownersPreserved) await restoreRoot(directory, run.tags);
+  if (volume.ownersPreserved) await restoreRoot(directory, run.tags, run);
 }
 
 /** In place: a dump into a file by its name would put another file there, which is not the volume's. */
@@ -151,6 +158,7 @@ async function fillDevice(run: RestoreRun, device: OpenedVolume["device"]): Prom
 
 async function backUp(run: BackupRun, volume: OpenedVolume): Promise<MovedBackup> {
   const content = volume.kind === "fileSystem" ? "file" : "block";
+  const repository = openRepository(run.repository, { log: run.log });
   let lastLine = Date.now();
   const common = {
     host: run.host,
@@ -158,7 +166,9 @@ async function backUp(run: BackupRun, volume: OpenedVolume): Promise<MovedBackup
       ...run.tags,
       `content=${content}`,
       ...(volume.fileSystem ? [`filesystem=${volume.fileSystem}`] : []),
-      ...(volume.directory !== undefined && volume.ownersPreserved ? [rootTag(volume.directory)] : []),
+      ...(volume.directory === undefined
+        ? []
+        : await besideTheFiles(run, volume, volume.directory, repository)),
     ],
     time: run.time,
     timeoutSeconds: run.timeoutSeconds,
@@ -169,7 +179,6 @@ async function backUp(run: BackupRun, volume: OpenedVolume): Promise<MovedBackup
       run.log(progressLine(seen));
     },
   };
-  const repository = openRepository(run.repository, { log: run.log });
   const result =
     content === "file"
       ? await repository.backup({
@@ -188,6 +197,28 @@ async function backUp(run: BackupRun, volume: OpenedVolume): Promise<MovedBackup
     how: volume.how,
     ...(volume.fileSystem ? { fileSystem: volume.fileSystem } : {}),
   };
+}
+
+/** What restic does not keep, as tags of its snapshot. */
+async function besideTheFiles(
+  run: BackupRun,
+  volume: OpenedVolume,
+  directory: string,
+  repository: Repository,
+): Promise<string[]> {
+  const rewritten = (await repository.supports("rawLinks"))
+    ? 0
+    : await rewrittenLinks(directory, run.paths.map(relative), run.signal);
+  if (rewritten > 0)
+    run.log(
+      `warning: the targets of ${rewritten} symbolic links are not UTF-8, restic ${(await repository.version()).text} ` +
+        'rewrites them: restic 0.16 keeps them, and so does content "block"',
+    );
+  return [
+    ...identityTags(volume.identity ?? {}),
+    ...(volume.ownersPreserved ? await rootTags(directory, run) : []),
+    ...(rewritten > 0 ? [rewrittenLinksTag(rewritten)] : []),
+  ];
 }
 
 function deviceStream(volume: OpenedVolume): { stream: Readable; fileName: string; expectedBytes: number } {

@@ -6,8 +6,16 @@ import { throwIfAborted } from "./commands";
 import type { AttachContext, Connection, Device } from "./connection";
 import { deviceSize, readDevice, requireWritable, syncDevice } from "./device";
 import { messageOf, VolumeError } from "./errors";
-import { choosePart, makeFileSystem, type NewFileSystem, type Part, probe } from "./file-system";
-import { type Presented, present } from "./present";
+import {
+  choosePart,
+  type FileSystemIdentity,
+  isExt,
+  makeFileSystem,
+  type NewFileSystem,
+  type Part,
+  probe,
+} from "./file-system";
+import { type Presented, present, superblock } from "./present";
 
 export interface OpenVolume {
   connection: Connection;
@@ -23,7 +31,7 @@ export interface OpenVolume {
   /** The partition to read, by its number in the partition table. */
   partition?: number;
   /** With access "write": the file system to make first, on an empty volume. */
-  makeFileSystem?: { type: NewFileSystem; label?: string };
+  makeFileSystem?: { type: NewFileSystem } & FileSystemIdentity;
   log?: (line: string) => void;
   signal?: AbortSignal | undefined;
   /** For opening, in seconds; default 1800, because a journal replay or a copy of a large volume takes its time. */
@@ -36,6 +44,8 @@ export interface OpenedVolume {
   directory?: string;
   /** As blkid names it; absent for "block". */
   fileSystem?: string;
+  /** Of the file system that is read; what could not be found out is absent. */
+  identity?: FileSystemIdentity;
   /** Whether the files there show, and take, the owners that they have in the volume. */
   ownersPreserved: boolean;
   /** For people: "nfs file, loop mount". */
@@ -97,8 +107,8 @@ async function choose(request: OpenVolume, device: Device, context: AttachContex
     return "block";
   }
   if (access === "write" && request.makeFileSystem) {
-    const { type, label } = request.makeFileSystem;
-    await makeFileSystem(device.path, type, { ...(label ? { label } : {}), signal });
+    const { type, ...identity } = request.makeFileSystem;
+    await makeFileSystem(device.path, type, { ...identity, signal });
   }
   const chosen = await lookInside(device.path, request, content, signal);
   if (typeof chosen === "string") {
@@ -130,6 +140,13 @@ async function lookInside(
     if (!(error instanceof VolumeError && error.kind === "missing-tool" && tolerable)) throw error;
     return error.message;
   }
+}
+
+async function identityOf(device: Device, part: Part, { signal }: OpenVolume): Promise<FileSystemIdentity> {
+  const { uuid, label } = part;
+  if (!isExt(part.fileSystem)) return { uuid, label };
+  const header = await superblock(device.path, part, signal).catch(() => undefined);
+  return { uuid, label, blockSize: header?.["Block size"], inodeSize: header?.["Inode size"] };
 }
 
 async function presentOrBlock(
@@ -194,6 +211,9 @@ async function opened(
     kind: presented ? "fileSystem" : "block",
     ...(presented ? { directory: claim.mountPath } : {}),
     ...(presented && part ? { fileSystem: part.fileSystem } : {}),
+    ...(presented && part && request.access === "read"
+      ? { identity: await identityOf(device, part, request) }
+      : {}),
     ownersPreserved: presented?.ownersPreserved ?? true,
     how: [device.how, presented?.how ?? "block device"].join(", "),
     device: { path: device.path, sizeBytes, open: () => readDevice(device.path, sizeBytes) },

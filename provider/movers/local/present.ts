@@ -253,6 +253,7 @@ async function copyInOnClose(device: string, part: Part, context: AttachContext)
       const options = ["root_owner=0:0", ...(part.offset ? [`offset=${part.offset}`] : [])].join(",");
       const blocks = part.offset ? [String(header["Block count"])] : [];
       const args = ["-q", "-F", "-t", part.fileSystem, "-b", String(header["Block size"])];
+      if (header["Inode size"]) args.push("-I", String(header["Inode size"]));
       args.push("-U", header.uuid, ...label, "-E", options, "-d", claim.mountPath, device, ...blocks);
       await run("mke2fs", args, { doing });
     },
@@ -263,11 +264,13 @@ interface Superblock {
   "Block count": number;
   "Free blocks": number;
   "Block size": number;
+  "Inode size": number;
   uuid: string;
   label: string;
 }
 
-async function superblock(device: string, part: Part, signal?: AbortSignal): Promise<Superblock> {
+/** What an ext file system says of itself. */
+export async function superblock(device: string, part: Part, signal?: AbortSignal): Promise<Superblock> {
   const doing = `reading the superblock of ${device}`;
   const { stdout } = await run("dumpe2fs", ["-h", extDevice(device, part)], { doing, signal });
   const text = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, "m").exec(stdout)?.[1]?.trim() ?? "";
@@ -276,6 +279,7 @@ async function superblock(device: string, part: Part, signal?: AbortSignal): Pro
     "Block count": Number(text("Block count")),
     "Free blocks": Number(text("Free blocks")),
     "Block size": Number(text("Block size")),
+    "Inode size": Number(text("Inode size")),
     uuid: text("Filesystem UUID"),
     label: label === "<none>" ? "" : label,
   };

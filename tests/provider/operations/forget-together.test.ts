@@ -2,27 +2,24 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { instant, toTags } from "../../../provider/operations/marks";
-import { forgetByRetention, knownPoints } from "../../../provider/operations/restic-inventory";
+import { forgetTogether, knownPoints, letGo } from "../../../provider/operations/restic-inventory";
 import type { Repository } from "../../../provider/restic";
 import { RecordedRestic } from "../resources/recorded-restic";
 import { newRepository, tidyUp } from "../restic/fixture";
 
-describe("forgetByRetention", function () {
+describe("forgetTogether", function () {
   this.timeout(60_000);
   const sets = ["a", "b", "c", "d"];
   const hours = [10, 11];
   let work: string;
   let recorded: RecordedRestic;
   let repository: Repository;
-  let warned: string[];
 
   beforeEach(async () => {
     work = mkdtempSync(path.join(tmpdir(), "osbackup-forget-"));
     writeFileSync(path.join(work, "file"), "data");
     repository = (await newRepository()).repository;
-    warned = [];
     for (const name of sets)
       for (const hour of hours) {
         const time = new Date(Date.UTC(2026, 10, 22, hour));
@@ -43,40 +40,40 @@ describe("forgetByRetention", function () {
 
   const known = (name: string) => knownPoints(repository, [`shop/prod/${name}`]);
 
-  async function forget(name: string, patienceSeconds?: number) {
-    return forgetByRetention(
+  /** As the last step of a backup does. */
+  async function forget(name: string, isOver = () => {}): Promise<boolean> {
+    const { kept, removed } = letGo(
       repository,
       await known(name),
       { keepLast: 1 },
       {
         asOf: new Date("2026-11-22T11:00:00Z"),
         timeZone: "UTC",
-        warn: line => warned.push(line),
-        patienceSeconds,
       },
     );
+    assert.deepEqual([kept.length, removed.length], [1, 1]);
+    return forgetTogether(repository, isOver);
   }
 
   const there = async (name: string) =>
     (await repository.snapshots({ host: name })).map(({ time }) => time.getUTCHours());
 
-  it("forgets the points of many sets in one call, once their backups have ended", async () => {
+  it("forgets the points of many sets in one call, when the last backup has ended", async () => {
     const isOver = repository.announceBackup();
-    const forgetting = Promise.all(sets.map(name => forget(name)));
-    await sleep(100);
+    assert.deepEqual(await Promise.all(["a", "b", "c"].map(name => forget(name))), [false, false, false]);
     assert.deepEqual(recorded.commands(), []);
-    isOver();
-    for (const { kept, removed, left } of await forgetting)
-      assert.deepEqual([kept.length, removed.length, left.length], [1, 1, 0]);
+    assert.deepEqual(await there("a"), [10, 11]);
+    recorded.commands();
+    assert.equal(await forget("d", isOver), true);
     assert.deepEqual(recorded.commands(), ["forget"]);
     for (const name of sets) {
       assert.deepEqual(await there(name), [11]);
       assert.equal((await known(name)).length, 1);
     }
-    assert.deepEqual(await forget("a").then(({ removed }) => removed), []);
+    assert.equal(await forgetTogether(repository, () => {}), true);
   });
 
-  it("fails only the set whose point is still there", async () => {
+  it("fails the last one where a point is still there, and each set meets its own again", async () => {
     const [, oldest] = await known("c");
     assert.ok(oldest);
     // restic goes on with the others where one cannot be removed
@@ -85,39 +82,20 @@ describe("forgetByRetention", function () {
       `for id; do case $id in forget|--|${oldest.id}) ;; *) $real forget -- $id >/dev/null;; esac; done; echo 'unable to remove' >&2; exit 1`,
     );
     const isOver = repository.announceBackup();
-    const outcomes = Promise.allSettled(sets.map(name => forget(name)));
-    isOver();
-    assert.deepEqual(
-      (await outcomes).map(({ status }) => status),
-      ["fulfilled", "fulfilled", "rejected", "fulfilled"],
-    );
+    await Promise.all(["a", "b", "c"].map(name => forget(name)));
+    await assert.rejects(forget("d", isOver), new RegExp(`unable to remove.*; still there: ${oldest.id}`));
     assert.deepEqual(await Promise.all(sets.map(there)), [[11], [11], [10, 11], [11]]);
-  });
-
-  it("leaves its points to a backup that takes long, and they go when that has ended", async () => {
-    const isOver = repository.announceBackup();
-    const { kept, removed, left } = await forget("a", 0.1);
-    assert.deepEqual([kept.length, removed.length, left.length], [1, 0, 1]);
-    // a later one of the same batch does not wait again
-    const began = Date.now();
-    await forget("b", 0.1);
-    assert.ok(Date.now() - began < 100, `it waited ${Date.now() - began} ms`);
-    assert.deepEqual(await there("a"), [10, 11]);
-    isOver();
-    await forget("c");
-    assert.deepEqual(await Promise.all(["a", "b", "c"].map(there)), [[11], [11], [11]]);
-    assert.deepEqual(warned, []);
-  });
-
-  it("warns where what was left to a backup cannot be forgotten then", async () => {
-    recorded.instead("forget", "echo 'Fatal: no' >&2; exit 1");
-    const isOver = repository.announceBackup();
-    await forget("a", 0.05);
-    isOver();
-    await assert.rejects(forget("b"));
-    assert.match(warned.join("\n"), /^old points stay until the next run: forgetting .*still there: /s);
     recorded.again("forget");
-    await forget("a");
+    assert.equal(await forget("c"), true);
+    assert.deepEqual(await there("c"), [11]);
+  });
+
+  it("does not let a set wait for a backup that takes long", async () => {
+    const isOver = repository.announceBackup();
+    const began = Date.now();
+    assert.equal(await forget("a"), false);
+    assert.ok(Date.now() - began < 1000, `it waited ${Date.now() - began} ms`);
+    assert.equal(await forgetTogether(repository, isOver), true);
     assert.deepEqual(await there("a"), [11]);
   });
 });

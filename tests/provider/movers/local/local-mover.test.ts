@@ -114,6 +114,7 @@ describe("localMover when the volume does not close", () => {
       content,
       tags: [],
       fileSystem: "ext4",
+      newUuid: false,
       verify: false,
       timeoutSeconds: 60,
       log: line => {
