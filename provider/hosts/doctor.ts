@@ -3,6 +3,13 @@ import { limits } from "../openstack";
 import { openRepository } from "../restic";
 import { World } from "./world";
 
+/** What a newer restic brings, told where the present one lacks it. */
+const newerFeatures = [
+  ["sparse", "0.15 restores sparse files with their holes"],
+  ["rawLinks", "0.16 keeps targets of symbolic links that are not UTF-8"],
+  ["retryLock", "0.16 waits for locks by itself"],
+] as const;
+
 /** Prints one line for each thing that a backup needs; returns 1 when one is missing. */
 export async function doctor(options: { cloud?: string }): Promise<number> {
   let failed = 0;
@@ -14,10 +21,14 @@ export async function doctor(options: { cloud?: string }): Promise<number> {
       console.log(`FAIL  ${what}: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
-  await ask(
-    "restic",
-    async () => (await openRepository({ url: "/nowhere", password: "unused" }).version()).text,
-  );
+  await ask("restic", async () => {
+    const restic = openRepository({ url: "/nowhere", password: "unused" });
+    const lacking = await Promise.all(
+      newerFeatures.map(async ([feature, what]) => ((await restic.supports(feature)) ? [] : [what])),
+    );
+    const { text } = await restic.version();
+    return [text, ...lacking.flat()].join("; ");
+  });
   await ask("reading volumes", async () => {
     const ready = await readiness();
     if (ready.ok) return ready.how;
