@@ -326,7 +326,8 @@ export class DeploymentRun implements Registrar {
         return {
           urn: subject.urn,
           ...(subject.id ? { id: subject.id } : {}),
-          outputs: subject.outputs ?? {},
+          // A failed one gives the program nothing, but for what it has half made.
+          outputs: ok || subject.initErrors ? (subject.outputs ?? {}) : {},
           result,
         };
       })

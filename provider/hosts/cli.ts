@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command } from "commander";
+import { Command, InvalidArgumentError } from "commander";
 
 /**
  * `osbackup`: what people do beside `pulumi up`. Each command loads what it needs only when it runs.
@@ -12,10 +12,15 @@ const program = new Command("osbackup")
   .configureHelp({ sortSubcommands: true })
   .exitOverride(error => process.exit(error.exitCode === 1 ? 2 : error.exitCode));
 
+function portNumber(text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
+  throw new InvalidArgumentError("A port is a whole number from 0 to 65535; 0 takes a free one.");
+}
+
 program
   .command("devcloud")
   .description("start a small OpenStack on this machine, with two sample volumes, until ^C")
-  .option("--port <number>", "port on 127.0.0.1 (default: a free one)", Number)
+  .option("--port <number>", "port on 127.0.0.1 (default: a free one)", portNumber)
   .option("--directory <path>", "keep volumes and state there (default: a temporary folder)")
   .action(async options => {
     const { runDevcloud } = await import("../../devcloud/index.js");
@@ -48,6 +53,19 @@ program
   .action(async options => {
     const { list } = await import("./list.js");
     await list(options);
+  });
+
+program
+  .command("plan")
+  .description("what the removal of a stack, or of some of its sets, takes from the cloud and the repository")
+  .argument("[names...]", "only these sets or resources")
+  .requiredOption("--destroy", "plan a destroy: of what a run updates, `pulumi preview` says it")
+  .option("--state <file>", "what `pulumi stack export` wrote (default: read from standard input)")
+  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .option("--json", "one JSON document")
+  .action(async (names: string[], options) => {
+    const { planDestroy } = await import("./plan.js");
+    await planDestroy(names, options);
   });
 
 program

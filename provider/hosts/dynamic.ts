@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { check } from "../resources/check";
+import { check, lacksWhatItFollows } from "../resources/check";
 import { diff } from "../resources/diff";
 import { registry } from "../resources/registry";
 import { type Context, metaOf, PartialFailure, type Refusal, type ResourceType } from "../resources/resource";
@@ -71,6 +71,7 @@ export function dynamicProvider(name: string): DynamicProvider {
 
     async create(inputs) {
       return clean(async () => {
+        requireWhatItFollows(type, inputs);
         const context = await begin(type, inputs);
         const { id, outputs } = await type.create(bare(inputs), context);
         created.set(`${name} ${id}`, inputs);
@@ -156,6 +157,12 @@ async function explain(
   } catch (error) {
     context.warn(`what will be kept and removed cannot be said now: ${(error as Error).message}`);
   }
+}
+
+/** The engine skips what depends on a failed resource; where it does not, this is no reason to stop all others. */
+function requireWhatItFollows(type: ResourceType, inputs: Properties): void {
+  if (lacksWhatItFollows(type, inputs))
+    throw new Error("what it is made from failed in this run: see the error of its snapshot or volume");
 }
 
 /** Says what a replacement takes away. Of any other delete the engine tells the provider nothing before. */

@@ -1,10 +1,11 @@
 import { connect } from "node:net";
+import { NobodyWaits } from "../restic";
 
 /** Between two looks, and how many refusals one after another mean that the engine is gone. */
 const lookEveryMs = 1_000;
 const refusalsToBelieve = 2;
 /** How long the work in hand may take to end, so that the process is gone 10 s after its engine. */
-const endWithinMs = 7_000;
+const endWithinMs = 6_000;
 
 /**
  * Ends this process when its engine has ended (kill -9, a cancelled pipeline): `abort` at first, so that restic stops and
@@ -21,7 +22,7 @@ export function endWithEngine(address: string | undefined, abort: (reason: Error
     if (process.ppid === parent && refusals < refusalsToBelieve) return;
     clearInterval(timer);
     setTimeout(() => process.exit(1), endWithinMs).unref();
-    abort(new Error("the engine is gone"));
+    abort(new NobodyWaits("the engine is gone"));
   }, lookEveryMs);
   timer.unref();
 }

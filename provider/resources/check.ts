@@ -24,7 +24,12 @@ export async function check(
   const refusals: Refusal[] = [];
   const inputs: Record<string, unknown> = {};
   const shape = type.inputs.shape as Record<string, z.ZodType>;
+  const failedFirst = lacksWhatItFollows(type, news);
   for (const [property, field] of Object.entries(shape)) {
+    if (failedFirst && type.follows?.includes(property)) {
+      if (olds?.[property] !== undefined) inputs[property] = olds[property];
+      continue;
+    }
     const value = withoutNulls(news[property]);
     if (hasUnknown(value)) {
       inputs[property] = value;
@@ -53,6 +58,27 @@ export async function check(
   if (isNew(olds) && !hasUnknown(preflightInputs(type, complete)))
     refusals.push(...(await preflight(type, complete, context)));
   return { inputs: complete, refusals };
+}
+
+/**
+ * Whether a resource that this one follows gave nothing, because it failed in this run. Pulumi checks its dependents all
+ * the same before it skips them, and a failed check would stop every other set.
+ */
+export function lacksWhatItFollows(
+  type: Pick<ResourceType, "inputs" | "follows">,
+  news: Record<string, unknown>,
+): boolean {
+  const shape = type.inputs.shape as Record<string, z.ZodType>;
+  return (type.follows ?? []).some(key => {
+    const value = withoutNulls(news[key]);
+    if (hasUnknown(value)) return false;
+    const { error } = shape[key]?.safeParse(value) ?? {};
+    return error?.issues.some(({ path }) => valueAt(value, path) === undefined) ?? false;
+  });
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce((held, key) => (held as Record<PropertyKey, unknown> | undefined)?.[key], value);
 }
 
 /** Pulumi spells an absent part of a secret as null. */

@@ -51,6 +51,11 @@ export interface ResourceType<I extends z.ZodObject = z.ZodObject, O extends z.Z
   preflightKeys?: readonly (keyof z.output<I> & string)[];
   /** Inputs that come from another resource: unknown in preview, they change only if the slot does. */
   followSlot?: readonly (keyof z.output<I> & string)[];
+  /**
+   * All inputs that come from other resources of the set, given by the SDK and not by people. Where one of those failed
+   * in this run they are absent: check takes what the state has, and the engine skips the resource.
+   */
+  follows?: readonly (keyof z.output<I> & string)[];
   /** Why the world no longer is what the state says; empty when it is. Reads only shared listings. */
   drift?(state: State<I, O>, inputs: z.output<I>, context: Context): Promise<string[]>;
   /** What the coming create or update will take and remove, with reasons: the preview's words. */

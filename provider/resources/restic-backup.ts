@@ -137,6 +137,7 @@ export const resticBackup = resourceType({
   inputs,
   outputs,
   followSlot: ["snapshotId", "takenAt", "temporaryVolume"],
+  follows: ["snapshotId", "slot", "trigger", "takenAt", "temporaryVolume", "source"],
 
   rules: given => [
     ...timingRules({ timeZone: given.timeZone, retention: given.retention }),

@@ -55,6 +55,7 @@ export const temporaryVolume = resourceType({
   inputs,
   outputs,
   followSlot: ["snapshotId"],
+  follows: ["snapshotId", "slot"],
 
   async create(given, context) {
     return { id: given.owner, outputs: { volumeId: await ensured(given, context) } };

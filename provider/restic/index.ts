@@ -4,3 +4,4 @@ export { isKind, isLocked, isWrongPassword, ResticError, type ResticErrorKind } 
 export { locate } from "./location";
 export { maskUrl, weakPassword } from "./redact";
 export { openRepository, Repository, type ResticSnapshot } from "./repository";
+export { NobodyWaits } from "./run";

@@ -44,8 +44,17 @@ export interface Finished {
 
 const clearLine = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*[A-Za-z]`, "g");
 
-/** From SIGINT to SIGKILL; restic removes its lock in that time. Tests shorten it. */
-export const grace = { seconds: 30 };
+/**
+ * From SIGINT to SIGKILL, in seconds; restic removes its lock in that time, but first writes what is on its way, however
+ * slow the repository is. `orphanedSeconds` where nobody is left who waits: the lock of a dead process of this machine
+ * is removed by the next run. Tests shorten them.
+ */
+export const grace = { seconds: 30, orphanedSeconds: 3 };
+
+/** A reason to abort that leaves little time: who wanted the work is gone. */
+export class NobodyWaits extends Error {
+  override name = "NobodyWaits";
+}
 
 const mostErrorLines = { first: 100, last: 300 };
 
@@ -79,7 +88,7 @@ export async function run(command: Command): Promise<Finished> {
       const [error] = (await once(child, "error")) as [Error];
       throw new ResticError("not-installed", `starting ${command.binary}: ${error.message}`);
     }
-    return await follow(child, pid, command, { output, errors }, wrapper.length > 0);
+    return await follow(child, pid, command, { output, errors });
   } finally {
     await errors.close();
     await output?.close();
@@ -91,11 +100,10 @@ async function follow(
   pid: number,
   command: Command,
   { output, errors }: { output: OutputFile | undefined; errors: OutputFile },
-  diesWithUs: boolean,
 ): Promise<Finished> {
   const exited = once(child, "exit") as Promise<[number | null]>;
   child.on("error", () => {});
-  const callOff = diesWithUs && !child.stdin ? undefined : watch(pid, child.stdin);
+  const callOff = watch(pid, child.stdin);
   let stopped: Finished["stopped"];
   let killed = false;
   let killTimer: NodeJS.Timeout | undefined;
@@ -103,10 +111,14 @@ async function follow(
     if (stopped || child.exitCode !== null || child.signalCode !== null) return;
     stopped = reason;
     child.kill("SIGINT");
-    killTimer = setTimeout(() => {
-      killed = true;
-      killGroup(pid);
-    }, grace.seconds * 1000);
+    const isHurried = command.signal?.reason instanceof NobodyWaits;
+    killTimer = setTimeout(
+      () => {
+        killed = true;
+        killGroup(pid);
+      },
+      (isHurried ? Math.min(grace.orphanedSeconds, grace.seconds) : grace.seconds) * 1000,
+    );
   };
   const cancel = () => stop("cancelled");
   command.signal?.addEventListener("abort", cancel, { once: true });
@@ -140,7 +152,7 @@ async function follow(
   clearTimeout(deadline);
   clearTimeout(killTimer);
   command.signal?.removeEventListener("abort", cancel);
-  callOff?.();
+  callOff();
   await drained?.catch(() => {});
   const exitCode = code ?? undefined;
   await errors.rest();
@@ -232,15 +244,15 @@ function killGroup(pid: number): void {
 }
 
 /**
- * A shell that waits on a pipe, which closes when this process dies, and then ends restic: by SIGINT first. Where
- * setpriv cannot set the parent's-death signal it does the same; and `input`, restic's standard input, it keeps open.
+ * A shell that waits on a pipe, which closes when this process dies, and then ends restic: by SIGINT first, as the kernel
+ * does where it can, then by SIGKILL. `input`, restic's standard input, it keeps open.
  * Otherwise our death would look to restic like the end of the stream, and it would save what it has got as a whole.
  * Returns what calls the shell off.
  */
 export function watch(pid: number, input: Writable | null): () => void {
   const script = `read -r line || {
     kill -INT "$0"; n=0
-    while [ $n -lt ${grace.seconds} ] && kill -0 "$0"; do sleep 1; n=$((n+1)); done
+    while [ $n -lt ${Math.min(grace.orphanedSeconds, grace.seconds)} ] && kill -0 "$0"; do sleep 1; n=$((n+1)); done
     kill -KILL "$0"
   }`;
   const shell = spawn("/bin/sh", ["-c", script, String(pid)], {

@@ -158,6 +158,7 @@ for (const [engine, open, present] of engines)
       );
       const ran = await up(slots[2]);
       const bad = failed(ran);
+      if (process.env.MANY_SETS_OUTPUT) await writeFile(process.env.MANY_SETS_OUTPUT, ran.output);
       const all = sets.map(({ index }) => index);
       assert.notEqual(ran.exitCode, 0);
       assert.deepEqual(

@@ -181,6 +181,24 @@ describe("check", () => {
     assert.ok(!("password" in inputs) && !("copyTo" in inputs));
   });
 
+  it("refuses nothing for what another resource could not give, because it failed in this run", async () => {
+    const before = { owner, snapshotId: "s1", slot: "2026-11-22T10:00:00Z", set: "pg" };
+    const existing = await check(of("TemporaryVolume"), before, { owner, set: "pg" }, context());
+    assert.deepEqual(existing.refusals, []);
+    assert.deepEqual([existing.inputs.snapshotId, existing.inputs.slot], ["s1", "2026-11-22T10:00:00Z"]);
+
+    const news = {
+      owner,
+      repository: { url: "/r", passwordFile: "/p" },
+      temporaryVolume: { timeoutSeconds: 3 },
+    };
+    const fresh = await check(of("ResticBackup"), {}, { ...news, onFailure: "cleanup" }, context());
+    assert.deepEqual(fresh.refusals, []);
+    assert.ok(!("snapshotId" in fresh.inputs) && !("temporaryVolume" in fresh.inputs));
+    const wrong = await check(of("TemporaryVolume"), before, { owner, snapshotId: 7 }, context());
+    assert.equal(wrong.refusals.length, 1);
+  });
+
   it("never shows the value of a secret", async () => {
     const [refusal] = await refusals("ResticRepository", { url: "/srv/restic", password: 12345678 });
     assert.equal(refusal, "password: Invalid input: expected string, received number");

@@ -1,0 +1,120 @@
+import { readFileSync } from "node:fs";
+import { inventoryOf } from "../operations/inventory";
+import { World } from "./world";
+
+/** What a destroy does to one resource of a stack. */
+export interface Leaving {
+  /** The resource's name in the program. */
+  name: string;
+  type: string;
+  /** Points (or volumes) that go, by their ids; from the cloud where it could be asked, else from the state. */
+  removes: string[];
+  /** Those that stay, because of `deletionPolicy: "retain"`. */
+  stays: string[];
+}
+
+/** A resource in a deployment as `pulumi stack export` writes it. */
+interface Stored {
+  urn: string;
+  type: string;
+  outputs?: Record<string, unknown>;
+}
+
+const ours = /^pulumi-nodejs:dynamic\/openstackbackup:(\w+)$/;
+
+/**
+ * Prints what `pulumi destroy`, or the removal of some sets from the program, takes from a stack: the engine asks the
+ * provider nothing before a delete, so no preview can say it.
+ */
+export async function planDestroy(
+  names: readonly string[],
+  options: { state?: string; cloud?: string; json?: boolean },
+): Promise<void> {
+  const stored = resourcesOf(readState(options.state), names);
+  const world = new World({}, line => console.error(line));
+  const inventory = async (owner: string) => {
+    const found = await inventoryOf(world.session({ cloud: options.cloud })).ownSnapshots(
+      mark => mark.role === "recovery-point" && mark.owner === owner,
+    );
+    return found.map(({ row }) => row.id);
+  };
+  const leaving: Leaving[] = [];
+  for (const resource of stored) leaving.push(await leavingOf(resource, inventory));
+  if (options.json) console.log(JSON.stringify(leaving, null, 2));
+  else console.log(leavingText(leaving));
+}
+
+function readState(file: string | undefined): unknown {
+  const what = file ?? "standard input";
+  const text = readFileSync(file ?? 0, "utf8");
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Error(
+      `reading the state from ${what}: it is not JSON (${(error as Error).message}): give what \`pulumi stack export\` prints`,
+    );
+  }
+}
+
+/** Our resources in an exported deployment; with names only these, or those of the sets of these names. */
+export function resourcesOf(state: unknown, names: readonly string[] = []): Stored[] {
+  const resources = (state as { deployment?: { resources?: Stored[] } } | null)?.deployment?.resources;
+  if (!Array.isArray(resources))
+    throw new Error(
+      "reading the state: it has no deployment.resources: give what `pulumi stack export` prints",
+    );
+  const found = resources.filter(({ type }) => ours.test(type));
+  const isNamed = (resource: Stored) =>
+    names.length === 0 || names.includes(nameOf(resource)) || names.includes(String(resource.outputs?.set));
+  const unknown = names.filter(
+    name => !found.some(resource => nameOf(resource) === name || resource.outputs?.set === name),
+  );
+  if (unknown.length > 0) throw new Error(`the state has no set or resource ${unknown.join(", ")}`);
+  return found.filter(isNamed);
+}
+
+const nameOf = ({ urn }: Stored): string => urn.split("::").at(-1) ?? urn;
+
+/** `inCloud` gives the ids of an owner's Cinder points as the cloud has them. */
+export async function leavingOf(
+  resource: Stored,
+  inCloud: (owner: string) => Promise<string[]>,
+): Promise<Leaving> {
+  const type = ours.exec(resource.type)?.[1] ?? resource.type;
+  const outputs = resource.outputs ?? {};
+  const points = (outputs.points ?? []) as Record<string, string>[];
+  const ids = await (async () => {
+    if (type === "CinderSnapshot")
+      return inCloud(String(outputs.owner)).catch((error: Error) => {
+        console.error(
+          `warning: ${nameOf(resource)}: as the state knows it, the cloud was not asked: ${error.message}`,
+        );
+        return points.map(point => String(point.snapshotId));
+      });
+    if (type === "ResticBackup") return points.map(point => String(point.resticSnapshotId));
+    if (type === "VolumeRestore" && outputs.volumeId) return [String(outputs.volumeId)];
+    return [];
+  })();
+  const stays = outputs.deletionPolicy === "retain";
+  return { name: nameOf(resource), type, removes: stays ? [] : ids, stays: stays ? ids : [] };
+}
+
+const things: Record<string, string> = {
+  CinderSnapshot: "Cinder point",
+  ResticBackup: "restic point",
+  VolumeRestore: "restored volume",
+};
+
+/** One line for each resource that has something, and the sum. */
+export function leavingText(leaving: readonly Leaving[]): string {
+  const lines = leaving.flatMap(({ name, type, removes, stays }) => {
+    const what = (ids: string[]) => `${ids.length} ${things[type]}${ids.length === 1 ? "" : "s"}`;
+    const named = (ids: string[]) => ids.map(id => id.slice(0, 8)).join(", ");
+    return [
+      ...(removes.length > 0 ? [`- ${name}: ${what(removes)} go: ${named(removes)}`] : []),
+      ...(stays.length > 0 ? [`  ${name}: ${what(stays)} stay (deletionPolicy is "retain")`] : []),
+    ];
+  });
+  const sum = (key: "removes" | "stays") => leaving.reduce((total, one) => total + one[key].length, 0);
+  return [...lines, `${sum("removes")} go, ${sum("stays")} stay`].join("\n");
+}
