@@ -32,6 +32,54 @@ describe("the sweep before a run", () => {
   const deletesOf = (id: string) =>
     cloud.requests.filter(({ method, path }) => method === "DELETE" && path.endsWith(id)).length;
 
+  it("removes what a dead run of this stack left and whose time is over, and nothing else", async () => {
+    const mark = {
+      owner: "shop/prod/pg-volume",
+      set: "pg",
+      role: "temporary" as const,
+      expiresAt: "2020-01-01T00:00:00Z",
+    };
+    const add = async (name: string, given: object) =>
+      (await cloud.addVolume({ name, metadata: { ...toMetadata({ ...mark, ...given }) } })).id;
+    const expired = [
+      await add("temporary-pg", {}),
+      await add("other set", { owner: "shop/prod/other-volume" }),
+    ];
+    const spared = [
+      await add("young", { expiresAt: "2999-01-01T00:00:00Z" }),
+      await add("another stack", { owner: "shop/production/pg-volume" }),
+      await add("another project", { owner: "shop2/prod/pg-volume" }),
+      await add("restored", { role: "restored" }),
+      (await cloud.addVolume({ name: "temporary-pg", metadata: { "osbackup-role": "temporary" } })).id,
+      (
+        await cloud.addVolume({
+          name: "temporary-pg",
+          metadata: { ...metadata, "managed-by": "pulumi-openstack-backup-fork" },
+        })
+      ).id,
+      (
+        await cloud.addVolume({
+          name: "temporary-pg",
+          description: "temporary volume of backup set pg",
+        } as never)
+      ).id,
+    ];
+    await swept();
+    assert.deepEqual(
+      cloud
+        .volumes()
+        .map(({ id }) => id)
+        .sort(),
+      spared.sort(),
+    );
+    for (const id of expired) assert.match(lines.join("\n"), new RegExp(`swept temporary volume ${id}`));
+    assert.equal(lines.length, expired.length);
+    // once per run
+    const requests = cloud.requests.length;
+    await swept();
+    assert.equal(cloud.requests.length, requests);
+  });
+
   it("tries a volume stuck in 'creating' once, names the remedy, and removes the others", async () => {
     cloud.faults.stuck("creating volume", 1);
     const stuck = await volumes.create(world.session({}), { sizeGib: 1, name: "stuck", metadata });

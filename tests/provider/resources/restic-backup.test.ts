@@ -258,4 +258,42 @@ describe("ResticBackup", function () {
     );
     assert.equal(owners().length, 3);
   });
+
+  it("leaves alone what others have in the repository, whatever their tags say", async () => {
+    const files = path.join(work, "files");
+    const ours = ["managed-by=pulumi-openstack-backup", "role=recovery-point", "slot=2026-11-22T09:00:00Z"];
+    const foreign: string[][] = [
+      [],
+      ["set=a"],
+      ["owner=shop/prod/a"],
+      ["owner=shop/prod/a", "role=recovery-point"],
+      ["managed-by=pulumi-openstack-backup"],
+      ["managed-by=pulumi-openstack-backup-x", "owner=shop/prod/a", ...ours.slice(1)],
+      [...ours, "owner=shop/prod/aa"],
+      [...ours, "owner=shop/production/a"],
+      [...ours, "owner=shop/prod"],
+      [...ours, "owner=Shop/prod/a"],
+      [...ours.slice(0, 1), "owner=shop/prod/a", "role=temporary"],
+      ["partial", "unproven"],
+    ];
+    for (const tags of foreign) restic(url, "backup", "--host=a", ...tags.map(tag => `--tag=${tag}`), files);
+    const present = () =>
+      (JSON.parse(restic(url, "snapshots", "--json")) as { id: string; tags?: string[] }[]).map(
+        ({ id }) => id,
+      );
+    const before = present();
+    assert.equal(before.length, foreign.length);
+
+    const first = await up(runAt(10), 10, "a");
+    await assert.rejects(up(runAt(11), 11, "a", partly, first), { name: "PartialFailure" });
+    const last = runAt(12);
+    const held = await up(last, 12, "a", { deletionPolicy: "delete" }, first);
+    assert.deepEqual(held.points.length, 1);
+    assert.deepEqual(
+      present().filter(id => !before.includes(id)),
+      [held.resticSnapshotId],
+    );
+    await last.down();
+    assert.deepEqual(present().sort(), before.sort());
+  });
 });
