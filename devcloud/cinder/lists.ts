@@ -1,7 +1,7 @@
 import { wholeSeconds } from "../cloud";
 import { type Call, isAdmin } from "./call";
 import { badRequest, notFound } from "./errors";
-import { saysYes } from "./schema";
+import { saysNo, saysYes } from "./schema";
 
 const maximumPage = 1000;
 const reserved = new Set([
@@ -172,6 +172,11 @@ function filter<R extends Row>(call: Call, collection: Collection<R>): (row: R) 
     } else if (key === "created_at" || key === "updated_at") {
       if (call.minor >= 60) tests.push(timeTest(key, value));
       else unknown.push(key);
+    } else if (key === "bootable") {
+      // cinder/api/v3/volumes.py takes any spelling of a flag, and no other
+      if (!saysYes(value) && !saysNo(value))
+        throw badRequest(`Invalid input received: Invalid value for bootable: ${value}`);
+      tests.push(row => (row as { bootable?: boolean }).bootable === saysYes(value));
     } else {
       tests.push(row => String(row[key as keyof R]) === value);
     }

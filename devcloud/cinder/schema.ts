@@ -112,6 +112,10 @@ export function sizeOf(object: Record<string, unknown>, field: string): number |
   if (typeof value === "string") {
     if (!/^[0-9]+$/.test(value))
       throw invalidField(field, value, `${pythonRepr(value)} does not match '^[0-9]+$'`);
+    if (Number(value) < 1)
+      throw badRequest(
+        `Invalid input received: Volume size ${pythonRepr(value)} must be an integer and greater than 0`,
+      );
     return Number(value);
   }
   if (typeof value !== "number" || !Number.isInteger(value)) {
@@ -150,4 +154,9 @@ export function flagOf(object: Record<string, unknown>, field: string): boolean 
 /** True for a query parameter that says yes. */
 export function saysYes(value: string | null): boolean {
   return value !== null && yes.includes(value);
+}
+
+/** True for a query parameter that says no. */
+export function saysNo(value: string | null): boolean {
+  return value !== null && no.includes(value);
 }

@@ -4,7 +4,7 @@ import type { Reply } from "../http";
 import type { SnapshotRow, VolumeRow } from "../rows";
 import { acceptedEmptyPage, type Call, needAdmin, needMember, snapshotOf, volumeOf } from "./call";
 import { canRemove, canSnapshot } from "./drivers";
-import { badRequest } from "./errors";
+import { badRequest, notFound } from "./errors";
 import { listPage } from "./lists";
 import { addMessage } from "./messages";
 import { reserveSnapshot } from "./quotas";
@@ -78,6 +78,8 @@ export function createSnapshot(call: Call): Reply {
       `Additional properties are not allowed (${names} ${unknown.length === 1 ? "was" : "were"} unexpected)`,
     );
   }
+  // the schema allows null, and no volume has that id
+  if (given.volume_id === null) throw notFound("Volume None could not be found.");
   const volumeId = requiredUuid(given, "snapshot", "volume_id");
   const name = textOf(given, "name") ?? textOf(given, "display_name");
   const description = textOf(given, "description") ?? textOf(given, "display_description");

@@ -6,7 +6,7 @@ import { acceptedEmptyPage, type Call, isAdmin, isVisible, needAdmin, needMember
 import { badRequest, notFound } from "./errors";
 import { listPage } from "./lists";
 import { addMessage } from "./messages";
-import { requiredUuid, textOf, wrapped } from "./schema";
+import { requiredUuid, saysYes, textOf, wrapped } from "./schema";
 import { links } from "./views";
 import { hostOf } from "./volumes";
 
@@ -86,17 +86,24 @@ export function listServices(call: Call): Reply {
     active_backend_id: null,
     frozen: false,
   }));
+  const services = [{ binary: "cinder-scheduler", host: "devcloud", ...common, state: "up" }, ...volumes];
+  const [binary, host] = ["binary", "host"].map(name => call.query.get(name));
   return {
     status: 200,
     body: {
-      services: [{ binary: "cinder-scheduler", host: "devcloud", ...common, state: "up" }, ...volumes],
+      services: services.filter(
+        service =>
+          (!binary || service.binary === binary) &&
+          // a host stands for all of its back ends
+          (!host || service.host === host || service.host?.startsWith(`${host}@`)),
+      ),
     },
   };
 }
 
 export function listPools(call: Call): Reply {
   needAdmin(call, "scheduler_extension:scheduler_stats:get_pools");
-  const detail = call.query.get("detail") === "true";
+  const detail = saysYes(call.query.get("detail"));
   const { capacityGib } = call.cloud.behaviour;
   return {
     status: 200,

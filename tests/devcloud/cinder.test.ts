@@ -38,6 +38,43 @@ describe("Cinder", () => {
     assert.ok(milliseconds < 500, `a page of 1000 took ${milliseconds} ms`);
   });
 
+  it("answers the odd requests of clients and tests as Cinder does", async () => {
+    const create = async (size: unknown) => {
+      const { status, body } = await demo.send("POST", "/volumes", { volume: { size } });
+      return [status, body.badRequest?.message];
+    };
+    assert.deepEqual(await create("0"), [
+      400,
+      "Invalid input received: Volume size '0' must be an integer and greater than 0",
+    ]);
+    assert.equal((await create("1"))[0], 202);
+    const nobody = await demo.send("POST", "/snapshots", { snapshot: { volume_id: null } });
+    assert.equal(nobody.status, 404);
+
+    const bootable = async (value: string) =>
+      (await demo.send("GET", `/volumes?bootable=${value}`)).body.volumes?.length;
+    assert.deepEqual(
+      [await bootable("False"), await bootable("true"), await bootable("maybe")],
+      [1, 0, undefined],
+    );
+    // recorded of a real Cinder: its default filters know no name~
+    assert.equal((await demo.send("GET", "/snapshots?name~=p")).status, 400);
+
+    const admin = await Client.login(devcloud.adminEnvironment, "3.71");
+    const services = async (query: string) =>
+      (await admin.send("GET", `/os-services?${query}`)).body.services.map(
+        ({ binary, host }: Record<string, string>) => [binary, host],
+      );
+    const all = await services("");
+    assert.ok(all.length > 1);
+    assert.deepEqual(await services("binary=cinder-scheduler"), [["cinder-scheduler", "devcloud"]]);
+    const [, [, host]] = all;
+    assert.deepEqual(await services(`host=${host}&binary=cinder-volume`), [["cinder-volume", host]]);
+    assert.deepEqual(await services("host=elsewhere"), []);
+    const pools = await admin.send("GET", "/scheduler-stats/get_pools?detail=True");
+    assert.ok(pools.body.pools[0].capabilities);
+  });
+
   it("shows every row once when many are of the same second", async () => {
     const { id: volumeId } = await devcloud.addVolume({ sizeBytes: 4096 });
     const createdAt = Date.parse("2026-01-01T00:00:00.5Z");

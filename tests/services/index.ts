@@ -42,29 +42,39 @@ export interface Openstack {
   stop(options?: { keepLogs?: boolean }): Promise<void>;
 }
 
+/** Does a step and says how long it took, in a line of its own: a first start takes minutes. */
+async function told<T>(what: string, step: () => Promise<T>): Promise<T> {
+  const begin = Date.now();
+  const result = await step();
+  console.error(`services: ${what}, ${((Date.now() - begin) / 1000).toFixed(0)} s`);
+  return result;
+}
+
 /** Installs what a cloud of these options needs; quick when it is there. */
 export async function installOpenstack(options: OpenstackOptions = {}): Promise<void> {
   const backends = options.backends ?? defaultBackends;
-  await cinder.install(backends);
-  await mariadb.install();
-  await rabbitmq.install();
-  if (backends.includes("rbd")) await ceph.install();
-  await keystone.install();
-  if (options.nova) await nova.install();
+  await told("cinder is installed", () => cinder.install(backends));
+  await told("mariadb is installed", mariadb.install);
+  await told("rabbitmq is installed", rabbitmq.install);
+  if (backends.includes("rbd")) await told("ceph is installed", ceph.install);
+  await told("keystone is installed", keystone.install);
+  if (options.nova) await told("nova is installed", nova.install);
 }
 
 /** Starts the services in this run, the independent ones at the same time. */
 async function bringUp(run: Run, backends: cinder.Backend[], withNova: boolean): Promise<Openstack> {
   const [database, queue, cluster] = await together(
-    mariadb.start({ run }),
-    rabbitmq.start({ run }),
-    backends.includes("rbd") ? ceph.start({ run }) : Promise.resolve(undefined),
+    told("mariadb runs", () => mariadb.start({ run })),
+    told("rabbitmq runs", () => rabbitmq.start({ run })),
+    backends.includes("rbd") ? told("ceph runs", () => ceph.start({ run })) : Promise.resolve(undefined),
   );
-  const identity = await keystone.start({ run, database });
+  const identity = await told("keystone runs", () => keystone.start({ run, database }));
   const shared = { run, database, keystone: identity, queueUrl: queue.url };
   const [block, compute] = await together(
-    cinder.start({ ...shared, backends, nova: withNova, ...(cluster ? { ceph: cluster } : {}) }),
-    withNova ? nova.start(shared) : Promise.resolve(undefined),
+    told("cinder runs", () =>
+      cinder.start({ ...shared, backends, nova: withNova, ...(cluster ? { ceph: cluster } : {}) }),
+    ),
+    withNova ? told("nova runs", () => nova.start(shared)) : Promise.resolve(undefined),
   );
   const services = [database, queue, cluster, identity, block, compute];
   const withCeph = (environment: OpenstackEnvironment) => ({ ...environment, ...cluster?.environment });
@@ -91,7 +101,9 @@ export async function openstack(options: OpenstackOptions = {}): Promise<Opensta
   const withNova = options.nova ?? false;
   await installOpenstack(options);
   const parts = [...backends, ...(withNova ? ["nova"] : [])];
-  const template = await prepareTemplate(parts, preparation => bringUp(preparation, backends, withNova));
+  const template = await told("the template is there", () =>
+    prepareTemplate(parts, preparation => bringUp(preparation, backends, withNova)),
+  );
   const run = await Run.create({ persistent: options.persistent ?? false });
   try {
     await copyFolder(run, `${template}/.`, run.path("state"));
