@@ -2,9 +2,10 @@
 // Brings what npm cannot: restic and the system's tools for reading volumes. Plain Node without dependencies,
 // because it runs before anything is built. Says one line and installs nothing when nothing is missing.
 //
-//   node scripts/setup.mjs [--check] [--path=<folders>]
+//   node scripts/setup.mjs [--check] [--tests] [--path=<folders>]
 //
 // --check   installs nothing, only tells what is missing
+// --tests   brings what only the tests need, too
 // --path    looks for programs in these folders (separated by colons) instead of PATH and the sbin folders
 //
 // Exit code 1: a required program is missing, or Node is too old.
@@ -45,6 +46,19 @@ const tools = [
     packages: { apt: "attr" },
   },
   { tool: "mkfs.xfs", why: "restores xfs volumes", packages: { apt: "xfsprogs" } },
+];
+
+// What only the tests need: other formats and servers that volumes and repositories are held to.
+const testTools = [
+  {
+    tool: "qemu-img",
+    with: ["qemu-storage-daemon"],
+    why: "tests of qcow2 volumes",
+    packages: { apt: "qemu-utils qemu-system-common" },
+  },
+  { tool: "mkfs.btrfs", why: "tests of btrfs volumes", packages: { apt: "btrfs-progs" } },
+  { tool: "rclone", why: "tests of repositories on a REST server", packages: { apt: "rclone" } },
+  { tool: "unshare", why: "tests of locks of other machines", packages: { apt: "util-linux" } },
 ];
 
 const managers = [
@@ -153,7 +167,8 @@ function install(prefix, manager, missing) {
 
 function main() {
   if (!checkNode()) return 1;
-  let missing = tools.filter(lacks);
+  const wanted = options.includes("--tests") ? [...tools, ...testTools] : tools;
+  let missing = wanted.filter(lacks);
   if (missing.length === 0) {
     say("everything is here");
     return 0;
@@ -162,7 +177,7 @@ function main() {
   const prefix = options.includes("--check") || !manager ? undefined : privilege();
   if (prefix) {
     install(prefix, manager, missing);
-    missing = tools.filter(lacks);
+    missing = wanted.filter(lacks);
     if (missing.length === 0) {
       say("installed; everything is here");
       return 0;

@@ -25,6 +25,8 @@ const optional = [
   "sfdisk",
   "fusermount3",
   "fuse2fs",
+  "getfattr",
+  "setfattr",
   "mkfs.xfs",
 ];
 
@@ -160,7 +162,7 @@ describe("scripts/setup.mjs", () => {
     programs("apk");
     assert.equal(
       setup("--check").lines.at(-1),
-      "setup: as root: apk add restic e2fsprogs e2fsprogs-extra util-linux sfdisk fuse3 fuse2fs xfsprogs",
+      "setup: as root: apk add restic e2fsprogs e2fsprogs-extra util-linux sfdisk fuse3 fuse2fs attr xfsprogs",
     );
   });
 

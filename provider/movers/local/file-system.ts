@@ -138,7 +138,7 @@ export function choosePart(
     case "file system": {
       const { fileSystem = "", label, uuid } = probed;
       return readable.has(fileSystem)
-        ? { offset: 0, fileSystem, label, uuid }
+        ? { offset: 0, fileSystem, ...named(label, uuid) }
         : `it holds a ${fileSystem} file system`;
     }
     case "lvm":
@@ -178,8 +178,12 @@ const partOf = ({ offset, sizeBytes, fileSystem, label, uuid }: Partition): Part
   offset,
   sizeBytes,
   fileSystem: fileSystem as string,
-  label,
-  uuid,
+  ...named(label, uuid),
+});
+
+const named = (label: string | undefined, uuid: string | undefined) => ({
+  ...(label ? { label } : {}),
+  ...(uuid ? { uuid } : {}),
 });
 
 const describePartition = ({ number, fileSystem, sizeBytes }: Partition): string =>

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
 import { probe, readiness } from "../../../provider/movers/local";
-import { findBinary } from "../../../provider/restic/run";
 import { type Held, Lifecycle } from "../../lifecycle";
+import { needs } from "../../needs";
 import { newRepository, password, restic, tidyUp } from "../restic/fixture";
 
 describe("VolumeRestore of files", function () {
@@ -17,9 +17,9 @@ describe("VolumeRestore of files", function () {
   const mountDirectory = process.env.OSBACKUP_MOUNT_DIRECTORY;
 
   before(async function () {
-    const mkfs = await findBinary("mkfs.xfs").catch(() => undefined);
-    if (mkfs === undefined || !(await readiness()).how.includes("xfs")) {
-      console.log("    skipped: this machine cannot make and mount an xfs file system");
+    needs(this, "mkfs.xfs");
+    if (!(await readiness()).how.includes("xfs")) {
+      console.log("    skipped: this machine cannot mount an xfs file system");
       return this.skip();
     }
     work = mkdtempSync(path.join(tmpdir(), "osbackup-restore-"));

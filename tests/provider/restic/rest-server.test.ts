@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { inspect } from "node:util";
 import { isAccessDenied, isUnreachable, type ResticError } from "../../../provider/restic/errors.js";
 import { openRepository } from "../../../provider/restic/repository.js";
-import { findBinary, grace } from "../../../provider/restic/run.js";
+import { grace } from "../../../provider/restic/run.js";
+import { needs } from "../../needs.js";
 import { killHard, password, start, temporaryDirectory, tidyUp, until, volume } from "./fixture.js";
 
 const wanted = process.env.OSBACKUP_TEST_SERVICES === "1";
@@ -19,12 +20,7 @@ describe("Repository on a REST server", function () {
   let directory: string;
 
   before(async function () {
-    const rclone = await findBinary("rclone").catch(() => undefined);
-    if (rclone === undefined) {
-      if (wanted) throw new Error("rclone is not installed; install it, or unset OSBACKUP_TEST_SERVICES");
-      console.log("    rclone is not installed: the tests on a REST server do not run");
-      return this.skip();
-    }
+    needs(this, "rclone");
     directory = await temporaryDirectory();
     port = await freePort();
     await serve([]);

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { makeFileSystem, type Probe, probe } from "../../../../provider/movers/local";
 import { choosePart } from "../../../../provider/movers/local/file-system";
 import { mountOptions } from "../../../../provider/movers/local/present";
-import { cleanLab, ext4Image, has, partitionedImage, sh, temporaryFolder } from "./lab";
+import { needs } from "../../../needs";
+import { cleanLab, ext4Image, partitionedImage, sh, temporaryFolder } from "./lab";
 
 describe("probe", () => {
   let image: string;
@@ -31,9 +32,11 @@ describe("probe", () => {
     const { content, partitions } = await probe(image);
     const size = 20 * 1024 ** 2;
     assert.equal(content, "partitions");
+    const uuid = partitions?.[1]?.uuid ?? "";
+    assert.match(uuid, /^[0-9a-f-]{36}$/);
     assert.deepEqual(partitions, [
       { number: 1, offset: 1048576, sizeBytes: size },
-      { number: 2, offset: 22020096, sizeBytes: size, fileSystem: "ext4" },
+      { number: 2, offset: 22020096, sizeBytes: size, fileSystem: "ext4", uuid },
       { number: 3, offset: 42991616, sizeBytes: size },
     ]);
   });
@@ -179,9 +182,8 @@ describe("makeFileSystem", () => {
     ["ext4", "32M"],
     ["xfs", "320M"],
   ] as const) {
-    const missing = type === "xfs" && !has("mkfs.xfs");
-    it(`makes a labelled ${type}${missing ? " (skipped: needs mkfs.xfs)" : ""}`, async function () {
-      if (missing) this.skip();
+    it(`makes a labelled ${type}`, async function () {
+      needs(this, `mkfs.${type}`);
       const image = join(temporaryFolder(), "volume.img");
       sh("truncate", "-s", size, image);
       await makeFileSystem(image, type, { label: "restored" });

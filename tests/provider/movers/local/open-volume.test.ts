@@ -26,11 +26,11 @@ import {
   openVolume,
   VolumeError,
 } from "../../../../provider/movers/local";
+import { needs } from "../../../needs";
 import {
   cleanLab,
   expectedWay,
   ext4Image,
-  has,
   imageWithPendingJournal,
   isRoot,
   leftovers,
@@ -109,7 +109,8 @@ describe(`openVolume by ${expectedWay}`, () => {
 
   for (const type of ["xfs", "btrfs"]) {
     it(`gives back all 50 synced files of a ${type} image copied while mounted${isRoot ? "" : " (skipped: needs root)"}`, async function () {
-      if (!isRoot || !has(`mkfs.${type}`)) this.skip();
+      if (!isRoot) this.skip();
+      needs(this, `mkfs.${type}`);
       const original = join(folder, "original.img");
       sh("truncate", "-s", type === "xfs" ? "320M" : "128M", original);
       sh(`mkfs.${type}`, "-q", original);
