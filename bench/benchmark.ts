@@ -13,6 +13,8 @@ export interface Row {
 /** A benchmark: one file of this folder exports one. */
 export interface Benchmark {
   name: string;
+  /** The section of docs/benchmarks.md that its rows belong to; default "bench". */
+  section?: string;
   run(log: (line: string) => void): Promise<Row[]>;
 }
 
