@@ -303,6 +303,7 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
     : { ...before, phase: "Succeeded" };
   const kept = await retained(repository, isOver, backedUp.points, given, takenAt, context).catch(
     (error: Error) => {
+      isOver();
       const outputs = outputsOf(run, backedUp.points.map(unjudged));
       throw new PartialFailure(
         `${moved?.partial ? partialWords(moved, backedUp.points) : "the backup is in the repository"}, ` +
