@@ -419,6 +419,7 @@ export function describeCinderSnapshots(getCloud: () => CloudUnderTest): void {
       assert.equal((await snapshotsMade()).length, 1);
       faults.inject({ harm: { status: 500 }, match: /^GET .*\/snapshots\/[0-9a-f-]+$/ });
       await at("10:20").delete(held);
+      assert.deepEqual(faults.mend(), []);
       assert.deepEqual(await scene.made(), []);
     });
   });

@@ -86,6 +86,13 @@ export class FaultProxy {
     this.entries = [];
   }
 
+  /** Removes the faults and says which of them met no request: what such a one was to show was not shown. */
+  mend(): string[] {
+    const unmet = this.entries.filter(({ harmed, times = 1 }) => harmed === 0 && Number.isFinite(times));
+    this.clear();
+    return unmet.map(({ match, harm }) => `${JSON.stringify(harm)} on ${match ?? "any request"}`);
+  }
+
   /** Resolves when the cloud has answered everything that got through, also to clients that are gone. */
   async idle(): Promise<void> {
     while (this.inFlight.size > 0) await Promise.allSettled(this.inFlight);

@@ -111,7 +111,7 @@ export function describeLifecycles(
           const made = await scene.made();
           scene.cloud.faults.inject({ harm: { status: 500 }, match: /^\w+ \/volume/, times: 100 });
           await assert.rejects(scene.run().delete(held), /HTTP 500, cinder/);
-          scene.cloud.faults.clear();
+          assert.deepEqual(scene.cloud.faults.mend(), []);
           assert.deepEqual(await scene.made(), made);
           await scene.run().delete(held);
           assert.deepEqual(await scene.made(), []);
@@ -184,7 +184,9 @@ export function describeLifecycles(
           const fromTheDead = faults.requests.slice(lastOfTheKilled).filter(({ status }) => status !== 0);
           assert.deepEqual(fromTheDead, [], call);
         }
-        faults.clear();
+        const unmet = faults.mend();
+        // A real cloud may be asked once more or less for what it is waited for.
+        if (scene.cloud.kind === "devcloud") assert.deepEqual(unmet, [], `${call} ${failure}`);
         afterCancel.seconds = patience;
         // The next process starts later than a request ends that a killed one had sent.
         await faults.idle();
