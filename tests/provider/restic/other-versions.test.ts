@@ -221,7 +221,9 @@ describe("Repository with another version of restic", () => {
     const { repository, calls } = await answering("0.16.0", "");
     const target = await temporaryDirectory();
     await repository.restore(id, { target, sub: "etc/", verify: true });
-    assert.deepEqual(await calls(), [["restore", `${id}:/etc`, `--target=${target}`, "--verify"]]);
+    assert.deepEqual(await calls(), [
+      ["restore", `${id}:/etc`, `--target=${target}`, "--verify", "--sparse"],
+    ]);
   });
 
   it("refuses a restic that is too old, and a program that is none", async () => {

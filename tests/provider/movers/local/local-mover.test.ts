@@ -43,8 +43,9 @@ describe("localMover when the volume does not close", () => {
   }
 
   /** Calls `whenReading` once the volume is open. */
-  const backUp = (volumeId: string, whenReading: () => void) =>
-    localMover.synchronize({
+  const backUp = (volumeId: string, whenReading: () => void) => {
+    let isOpen = false;
+    return localMover.synchronize({
       session,
       volumeId,
       owner,
@@ -52,7 +53,8 @@ describe("localMover when the volume does not close", () => {
       content: "auto",
       // asked for when the files are there to be read
       get paths() {
-        whenReading();
+        if (!isOpen) whenReading();
+        isOpen = true;
         return ["/"];
       },
       exclude: [],
@@ -62,6 +64,7 @@ describe("localMover when the volume does not close", () => {
       timeoutSeconds: 60,
       log: line => lines.push(line),
     });
+  };
 
   /** Nothing more can be noted: the list is put aside, and a folder is in its way. */
   const blockList = () => {
