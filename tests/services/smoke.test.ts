@@ -5,6 +5,7 @@ import { mkdtemp, open, readdir, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
+import pRetry from "p-retry";
 import { type Client, signIn } from "./client";
 import { type Openstack, openstack, rest, s3 } from "./index";
 import { installPackages } from "./install";
@@ -67,7 +68,18 @@ type Connection = Record<string, string>;
 async function attach(client: Client, volumeId: string): Promise<{ id: string; connection: Connection }> {
   const connector = { host: hostname(), ip: "127.0.0.1", initiator: "iqn.1994-05.com.example:1" };
   const wanted = { attachment: { volume_uuid: volumeId, connector } };
-  const { attachment } = (await client.call("POST", "volumev3", "/attachments", wanted)).body;
+  // Ceph's monitors answer 500 in passing while they elect; Cinder leaves the attachment reserved.
+  const { attachment } = await pRetry(
+    async () => {
+      const { status, body } = await client.send("POST", "volumev3", "/attachments", wanted);
+      if (status < 400) return body;
+      const left = await client.call("GET", "volumev3", `/attachments?volume_id=${volumeId}`);
+      for (const { id } of left.body.attachments)
+        await client.call("DELETE", "volumev3", `/attachments/${id}`);
+      throw new Error(`attaching volume ${volumeId}: HTTP ${status} ${JSON.stringify(body)}`);
+    },
+    { retries: 5, minTimeout: 500 },
+  );
   await client.call("POST", "volumev3", `/attachments/${attachment.id}/action`, { "os-complete": {} });
   assert.equal((await settled(client, "volume", volumeId)).status, "in-use");
   return { id: attachment.id, connection: attachment.connection_info };
