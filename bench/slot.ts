@@ -116,7 +116,7 @@ class Place {
       requests: this.cloud.requests.length,
       writes: this.cloud.requests.filter(({ method }) => method !== "GET").length,
       kinds: [...kinds].sort(([, a], [, b]) => b - a),
-      lines: new Set(measured.output.split("\n").filter(line => /\[set-\d+-\w+\]/.test(line))).size,
+      lines: linesOf(measured.output),
     };
     this.log(
       `${this.sets} sets at ${hour}:00: ${slot.seconds.toFixed(1)} s, ${slot.cpuSeconds.toFixed(1)} s of CPU, ` +
@@ -306,6 +306,11 @@ function stateBytes(resources: StoredResource[]): { own: number; envelope: numbe
 }
 
 const size = (value: unknown): number => Buffer.byteLength(JSON.stringify(value ?? {}));
+
+/** What was said of the sets. `pulumi` says each line twice, as it comes and among the diagnostics, with another beginning. */
+function linesOf(output: string): number {
+  return new Set(output.match(/\[set-\d+-\w+\].*/g)).size;
+}
 
 /** A request's path without its ids. */
 function kindOf(asked: string): string {
