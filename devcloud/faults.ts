@@ -110,6 +110,13 @@ export class Faults {
     this.onExpireTokens();
   }
 
+  /** Which of the added faults have met no request yet: what such a one was to show was not shown. */
+  unmet(): string[] {
+    return this.entries
+      .filter(({ hits }) => hits === 0)
+      .map(({ method, path }) => `${method ?? "any"} ${path}`);
+  }
+
   /** Removes all faults; stuck work goes on. */
   clear(): void {
     this.entries = [];

@@ -19,7 +19,8 @@ function measure(): number {
   return Math.min(mostPatience, Math.max(1, contention, queue));
 }
 
-const factor = measure();
+/** How patient the tests of this process are. */
+export const factor = measure();
 const original = Runnable.prototype.timeout as (ms?: number) => unknown;
 
 Runnable.prototype.timeout = function (this: Runnable, ms?: number | string) {

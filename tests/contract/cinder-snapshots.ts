@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { skips } from "../needs";
 import { type CloudObject, type CloudUnderTest, reaches } from "./clouds";
 import { timeoutSeconds } from "./rows";
 import { type Held, type Properties, Scene } from "./stack-run";
@@ -220,7 +221,7 @@ export function describeCinderSnapshots(getCloud: () => CloudUnderTest): void {
     });
 
     it("removes a point again that the backend puts back to 'available'", async function () {
-      if (!cloud.holdSnapshot) return this.skip();
+      if (!cloud.holdSnapshot) return skips(this, "nothing can hold a snapshot on this backend");
       const inputs: Properties = { ...(await given()), timeoutSeconds: 90 };
       const held = await at("10:10").create("CinderSnapshot", inputs);
       const id = String(held.state.snapshotId);
@@ -244,7 +245,7 @@ export function describeCinderSnapshots(getCloud: () => CloudUnderTest): void {
     }
 
     it("removes a volume as soon as nothing holds it open any more", async function () {
-      if (!cloud.holdVolume) return this.skip();
+      if (!cloud.holdVolume) return skips(this, "nothing can hold a volume on this backend");
       const set = await at("10:10").create("CinderSnapshot", await given());
       const held = await at("10:10").create("TemporaryVolume", {
         owner: scene.owner("temporary"),

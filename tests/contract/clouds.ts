@@ -5,6 +5,7 @@ import { promisify } from "node:util";
 import { startDevcloud } from "../../devcloud";
 import type { Openstack } from "../services";
 import { type Client, type OpenstackEnvironment, signIn } from "../services/client";
+import { until } from "../until";
 import { FaultProxy } from "./fault-proxy";
 
 const run = promisify(execFile);
@@ -48,7 +49,7 @@ export interface CloudUnderTest {
   addVolume(volume?: NewVolume): Promise<string>;
   /** Everything in the project `demo`. */
   objects(): Promise<CloudObject[]>;
-  /** Makes snapshots of a volume fail in the backend, until the returned function is called. */
+  /** Makes snapshots of a volume fail in the backend the returned function is called. */
   breakSnapshots(volumeId: string): Promise<Release>;
   /** Adds a volume with this many snapshots that have this metadata and are the youngest; ends with the returned function. */
   addSnapshots(count: number, metadata: Record<string, string>): Promise<Release>;
@@ -330,11 +331,15 @@ async function endpointOf(environment: OpenstackEnvironment): Promise<string> {
 /** Polls until a volume or snapshot has the status, or is "gone". */
 export async function reaches(client: Client, path: string, wanted: string, seconds = 60): Promise<void> {
   let status = "";
-  for (const deadline = Date.now() + seconds * 1000; Date.now() < deadline; ) {
-    const answer = await client.send("GET", "volumev3", path);
-    status = answer.status === 404 ? "gone" : (answer.body.volume ?? answer.body.snapshot).status;
-    if (status === wanted) return;
-    await new Promise(resolve => setTimeout(resolve, 20));
-  }
-  throw new Error(`${path} is '${status}' after ${seconds} s, not '${wanted}'`);
+  await until(
+    `${path} to be ${wanted}`,
+    async () => {
+      const answer = await client.send("GET", "volumev3", path);
+      status = answer.status === 404 ? "gone" : (answer.body.volume ?? answer.body.snapshot).status;
+      return status === wanted;
+    },
+    { seconds },
+  ).catch((error: Error) => {
+    throw new Error(`${error.message}; it is '${status}'`, { cause: error });
+  });
 }

@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { afterCancel } from "../../provider/operations/undo-list";
 import { registry } from "../../provider/resources/registry";
 import { openRepository } from "../../provider/restic";
+import { skips } from "../needs";
 import { type CloudObject, type CloudUnderTest, reaches } from "./clouds";
 import type { PassedRequest } from "./fault-proxy";
 import { repositoryPassword, rows } from "./rows";
@@ -27,10 +28,7 @@ export function describeLifecycles(
 
       beforeEach(async function () {
         const missing = row.moves ? mover() : undefined;
-        if (missing) {
-          console.log(`      skipped: ${missing}`);
-          this.skip();
-        }
+        if (missing) skips(this, missing);
         scene = await Scene.open(getCloud());
       });
 
@@ -79,7 +77,11 @@ export function describeLifecycles(
         for (const { how, fail, error } of row.failedReads) {
           const read = scene.run().read(await fail(scene, held));
           if (error) await assert.rejects(read, error, how);
-          else assert.deepEqual(await read, held, how);
+          else {
+            assert.deepEqual(await read, held, how);
+            // It holds whatever the cloud says, because the cloud is not asked.
+            assert.equal(scene.cloud.faults.mend().length, 1, how);
+          }
         }
       });
 

@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { openRepository } from "../../provider/restic";
+import { skips } from "../needs";
 import type { CloudUnderTest } from "./clouds";
 import { aRepository, aSnapshot, filesImage, repositoryPassword, timeoutSeconds } from "./rows";
 import { type Held, Scene } from "./stack-run";
@@ -125,10 +126,7 @@ export function describeRestores(
     it("brings files through restic into a new volume", async function () {
       this.timeout(240_000);
       const missing = mover();
-      if (missing) {
-        console.log(`      skipped: ${missing}`);
-        return this.skip();
-      }
+      if (missing) skips(this, missing);
       const set = await aSnapshot(scene, await filesImage(), scene.cloud.snapshotsAttached);
       const repository = await aRepository(scene);
       await scene.begin();

@@ -105,7 +105,7 @@ export const rows: Readonly<Record<string, Row>> = {
     objects: 1,
     moves: false,
     staysReadable: "gone is converged",
-    failedReads: [{ ...brokenCloud, error: undefined }],
+    failedReads: [{ ...brokenCloud, how: "a 500 of the cloud, which it does not ask", error: undefined }],
   },
   VolumeRestore: {
     inputs: async scene => ({

@@ -161,7 +161,8 @@ export class Scene {
   }
 
   async close(): Promise<void> {
-    this.cloud.faults.clear();
+    const unmet = this.cloud.faults.mend();
     await rm(this.directory, { recursive: true, force: true });
+    assert.deepEqual(unmet, [], "faults that met no request");
   }
 }

@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { factor } from "../deadlines";
 
 export interface Answer {
   status: number;
@@ -56,7 +57,7 @@ export class Client {
   /** Polls until the volume or snapshot has one of the statuses; 404 counts as "gone". */
   async waitFor(path: string, ...statuses: string[]): Promise<string> {
     const seen: string[] = [];
-    for (const deadline = Date.now() + 5000; Date.now() < deadline; ) {
+    for (const deadline = Date.now() + 5000 * factor; Date.now() < deadline; ) {
       const answer = await this.send("GET", path);
       const status = answer.status === 404 ? "gone" : (answer.body.volume ?? answer.body.snapshot).status;
       if (seen.at(-1) !== status) seen.push(status);

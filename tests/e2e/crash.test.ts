@@ -8,6 +8,7 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { type Devcloud, makeExt4Image, startDevcloud } from "../../devcloud";
+import { until } from "../until";
 
 const execFileAsync = promisify(execFile);
 
@@ -142,12 +143,15 @@ class Case {
     let output = "";
     for (const stream of [child.stdout, child.stderr]) stream?.on("data", chunk => (output += chunk));
     const end = ended(child);
-    const seen = await Promise.race([until(reached), end.then(() => undefined)]);
+    const seen = await Promise.race([
+      until("the moment", reached, { seconds: 30, every: 2 }),
+      end.then(() => undefined),
+    ]);
     assert.ok(seen, `the run came to its end:\n${output}`);
     child.kill("SIGKILL");
     if (moment.restic?.both) process.kill(seen, "SIGKILL");
     await end;
-    if (moment.restic) await until(() => (existsSync(`/proc/${seen}`) ? undefined : 1));
+    if (moment.restic) await until("the end of restic", () => !existsSync(`/proc/${seen}`));
     else await sleep(heldMs + 200); // the request that was held is carried out meanwhile
     this.cloud.faults.clear();
     await rm(path.join(this.directory, "bin/restic"), { force: true });
@@ -236,16 +240,6 @@ function loopsOn(directories: string[]): string[] {
     .filter(existsSync)
     .map(file => readFileSync(file, "utf8"))
     .filter(file => directories.some(directory => file.startsWith(directory)));
-}
-
-async function until(ask: () => number | undefined): Promise<number> {
-  const deadline = Date.now() + 30_000;
-  while (Date.now() < deadline) {
-    const answer = ask();
-    if (answer !== undefined) return answer;
-    await sleep(2);
-  }
-  throw new Error("the moment did not come in 30 s");
 }
 
 function ended(child: ChildProcess): Promise<number | null> {

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Devcloud, makeExt4Image, startDevcloud } from "../../devcloud";
 import { openRepository } from "../../provider/restic";
 import { findPulumi, passphrase } from "../engine/engine-stacks";
+import { until } from "../until";
 
 const password = "killed-engine-password";
 const cli = path.join(__dirname, "../../dist/provider/hosts/cli.js");
@@ -144,11 +145,9 @@ for (const engine of engines)
       this.timeout(180_000);
       if (engine.command[0] === "pulumi") assert.equal((await run(["stack", "init", "dev"])).code, 0);
       const { child } = start(engine.up);
-      const deadline = Date.now() + 60_000;
-      while (!ours().some(({ command }) => / backup /.test(command) && /restic/.test(command))) {
-        assert.ok(Date.now() < deadline, "restic did not begin");
-        await sleep(50);
-      }
+      await until("restic's start", () =>
+        ours().some(({ command }) => / backup /.test(command) && /restic/.test(command)),
+      );
       await sleep(1500);
       child.kill("SIGKILL");
       child.stdout?.destroy();

@@ -14,6 +14,7 @@ import {
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DeploymentFile } from "../../engine";
+import { until } from "../until";
 import { execute, passphrase } from "./engine-stacks";
 
 const repository = join(__dirname, "..", "..");
@@ -59,7 +60,8 @@ describe("runEngineCli as a process", function () {
     started.push(child as ChildProcess);
     return { child: child as ChildProcess, ended };
   };
-  const creating = () => until(() => /^create a$/m.test(readText(join(root, "cloud", "calls.log"))));
+  const creating = () =>
+    until("the first create", () => /^create a$/m.test(readText(join(root, "cloud", "calls.log"))));
   const state = () => JSON.parse(readText(join(root, "state", "slow", "dev.json"))) as DeploymentFile;
   const names = () => (state().deployment.resources ?? []).map(resource => resource.urn.split("::").pop());
 
@@ -112,7 +114,7 @@ describe("runEngineCli as a process", function () {
       assert.equal(children.length, 2);
       child.kill("SIGKILL");
       await ended;
-      await until(() => children.every(pid => !isAlive(pid)));
+      await until("the end of all", () => children.every(pid => !isAlive(pid)));
     });
   }
 
@@ -169,10 +171,3 @@ const childrenOf = (pid: number): number[] =>
 
 /** A zombie counts as dead: whoever inherited it need not have collected it yet. */
 const isAlive = (pid: number): boolean => /^State:\s+[^ZX]/m.test(readText(`/proc/${pid}/status`));
-
-async function until(condition: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 60_000; !condition(); ) {
-    if (Date.now() > deadline) throw new Error("it did not happen within a minute");
-    await new Promise(resolve => setTimeout(resolve, 50));
-  }
-}

@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { skips } from "../needs";
 
 const script = resolve(__dirname, "../../scripts/setup.mjs");
 
@@ -172,8 +173,8 @@ describe("scripts/setup.mjs", () => {
     existsSync("/usr/bin/setpriv") &&
     spawnSync("setpriv", ["--reuid", "nobody", "--clear-groups", "cat", script]).status === 0;
 
-  it(`does not try to install without root and without sudo${mayBecomeNobody || !root ? "" : " (skipped: nobody may not read this repository)"}`, function () {
-    if (root && !mayBecomeNobody) this.skip();
+  it("does not try to install without root and without sudo", function () {
+    if (root && !mayBecomeNobody) skips(this, "nobody may not read this repository");
     programs(...required.slice(1), ...optional);
     manager("apt-get", "exit 1");
     program("sudo", "exit 1");

@@ -13,7 +13,7 @@ import { PartialFailure } from "../../provider/resources/resource";
 import { openRepository, type RepositoryAccess } from "../../provider/restic";
 import { isDamaged } from "../../provider/restic/errors";
 import { type Held, Lifecycle, type Properties, Refused } from "../lifecycle";
-import { until } from "./data/host-volume";
+import { until } from "../until";
 import { rest, s3 } from "./index";
 import type { RestHandle } from "./rclone-rest";
 import type { S3Handle } from "./versitygw";

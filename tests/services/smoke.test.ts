@@ -6,6 +6,7 @@ import { hostname, tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import pRetry from "p-retry";
+import { until } from "../until";
 import { type Client, signIn } from "./client";
 import { type Openstack, openstack, rest, s3 } from "./index";
 import { installPackages } from "./install";
@@ -16,17 +17,6 @@ import type { S3Handle } from "./versitygw";
 const execFileAsync = promisify(execFile);
 const firstStartMilliseconds = 15 * 60_000;
 const mebibyte = 1024 * 1024;
-
-/** Asks until the answer is defined; throws after 60 s. */
-async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-  const deadline = Date.now() + 60_000;
-  while (Date.now() < deadline) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    await new Promise(resolve => setTimeout(resolve, 200));
-  }
-  throw new Error(`waiting for ${what}: not so after 60 s`);
-}
 
 /** Waits until a volume or snapshot leaves its passing status and returns the document. */
 async function settled(client: Client, kind: "volume" | "snapshot", id: string) {

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { engineAddress } from "../../../provider/hosts/engine-watch";
+import { until } from "../../until";
 
 const repository = join(__dirname, "..", "..", "..");
 
@@ -42,9 +43,12 @@ writeFileSync(${JSON.stringify(pidFile)}, String(process.pid));
       { cwd: repository, stdio: ["ignore", "pipe", "pipe"] },
     );
     const ended = new Promise<void>(resolve => shell.once("exit", () => resolve()));
-    const pid = await soon(() => Number(readFileSync(pidFile, "utf8")));
+    const pid = await until(
+      "the pid",
+      () => existsSync(pidFile) && (Number(readFileSync(pidFile, "utf8")) || false),
+    );
     try {
-      await soon(() => assert.ok(sockets.size > 1));
+      await until("two connections", () => sockets.size > 1);
       assert.ok(isAlive(pid));
       shell.stdout.destroy();
       shell.stderr.destroy();
@@ -72,18 +76,5 @@ function isAlive(pid: number): boolean {
     return true;
   } catch {
     return false;
-  }
-}
-
-/** What `look` returns once it no longer throws. */
-async function soon<T>(look: () => T): Promise<T> {
-  const deadline = Date.now() + 30_000;
-  for (;;) {
-    try {
-      return look();
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-    }
-    await new Promise(resolve => setTimeout(resolve, 50));
   }
 }

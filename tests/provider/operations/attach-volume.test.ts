@@ -13,7 +13,10 @@ describe("attachVolume where the backend fails in passing", () => {
     session = openSession(resolveCloud({ directory: "/" }, { HOME: "/nonexistent", ...cloud.environment }));
     volumeId = (await cloud.addVolume({ name: "temporary" })).id;
   });
-  afterEach(() => cloud.stop());
+  afterEach(async () => {
+    assert.deepEqual(cloud.faults.unmet(), []);
+    await cloud.stop();
+  });
 
   const attach = (timeoutSeconds = 30) => attachVolume(session, volumeId, { timeoutSeconds });
   const status = () => cloud.volumes().find(({ id }) => id === volumeId)?.status;

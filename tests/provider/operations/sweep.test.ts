@@ -14,7 +14,10 @@ describe("the sweep before a run", () => {
     lines = [];
     world = new World({}, line => lines.push(line), cloud.environment);
   });
-  afterEach(() => cloud.stop());
+  afterEach(async () => {
+    assert.deepEqual(cloud.faults.unmet(), []);
+    await cloud.stop();
+  });
 
   const metadata = toMetadata({
     owner: "shop/prod/pg-volume",

@@ -6,7 +6,8 @@ import { registry } from "../../../provider/resources/registry";
 import type { ResourceType, State } from "../../../provider/resources/resource";
 import { openRepository } from "../../../provider/restic";
 import { type Held, Lifecycle } from "../../lifecycle";
-import { locksOf, newRepository, password, tidyUp, until } from "../restic/fixture";
+import { until } from "../../until";
+import { locksOf, newRepository, password, tidyUp } from "../restic/fixture";
 import { RecordedRestic } from "./recorded-restic";
 
 describe("ResticRepository", function () {
@@ -57,7 +58,7 @@ describe("ResticRepository", function () {
         kind: "cancelled",
       });
       const seen: string[] = [];
-      await until(() => seen.push(...(recorded?.commands() ?? [])) > 0 && seen.includes(kind), kind);
+      await until(kind, () => seen.push(...(recorded?.commands() ?? [])) > 0 && seen.includes(kind));
       run.abort(new Error("cancelled by the test"));
       await outcome;
     });

@@ -6,7 +6,7 @@ import path from "node:path";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
 import { probe, readiness } from "../../../provider/movers/local";
 import { type Held, Lifecycle } from "../../lifecycle";
-import { needs } from "../../needs";
+import { needs, skips } from "../../needs";
 import { newRepository, password, restic, tidyUp } from "../restic/fixture";
 
 describe("VolumeRestore of files", function () {
@@ -19,8 +19,7 @@ describe("VolumeRestore of files", function () {
   before(async function () {
     needs(this, "mkfs.xfs");
     if (!(await readiness()).how.includes("xfs")) {
-      console.log("    skipped: this machine cannot mount an xfs file system");
-      return this.skip();
+      return skips(this, "this machine cannot mount an xfs file system");
     }
     work = mkdtempSync(path.join(tmpdir(), "osbackup-restore-"));
     process.env.OSBACKUP_MOUNT_DIRECTORY = path.join(work, "mnt");

@@ -11,6 +11,8 @@ import { isEmptySource, isNoSpace, isTimeout, type ResticError } from "../../../
 import type { Progress } from "../../../provider/restic/messages.js";
 import { openRepository } from "../../../provider/restic/repository.js";
 import { grace } from "../../../provider/restic/run.js";
+import { needsRoot, skips } from "../../needs.js";
+import { until } from "../../until.js";
 import {
   fakeRestic,
   holdExclusiveLock,
@@ -22,7 +24,6 @@ import {
   restic,
   temporaryDirectory,
   tidyUp,
-  until,
   volume,
 } from "./fixture.js";
 
@@ -418,7 +419,7 @@ describe("Repository.backup", function () {
         host: "h",
         tags: ["t"],
       });
-      await until(() => log.some(line => line.includes("waiting for the lock")), "the lock in the way");
+      await until("the lock in the way", () => log.some(line => line.includes("waiting for the lock")));
       holder.kill("SIGINT");
       const result = await backup;
       const saved = execFileSync("restic", ["--no-cache", "-r", path, "dump", result.snapshotId, "v"], {
@@ -447,7 +448,7 @@ describe("Repository.backup", function () {
         kind: "cancelled",
         message: `backing up v to ${path}: cancelled (restic 0.14.0, exit 130)`,
       });
-      await until(async () => (await locksOf(path)).length === 1, "the lock");
+      await until("the lock", async () => (await locksOf(path)).length === 1);
       controller.abort();
       await failed;
       assert.equal(isAlive(pid), false);
@@ -495,7 +496,7 @@ describe("Repository.backup", function () {
           exitCode: undefined,
           message: `backing up v to ${path}: cancelled (restic 0.14.0)`,
         });
-        await until(async () => (await locksOf(path)).length === 1, "the lock");
+        await until("the lock", async () => (await locksOf(path)).length === 1);
         process.kill(pid, "SIGSTOP");
         controller.abort();
         await failed;
@@ -530,7 +531,7 @@ describe("Repository.backup", function () {
       const killed = repository.backup({
         ...job,
         onStarted: pid =>
-          void until(async () => (await packsBelow(join(path, "data"))) > 0, "the first pack").then(() =>
+          void until("the first pack", async () => (await packsBelow(join(path, "data"))) > 0).then(() =>
             process.kill(pid, "SIGKILL"),
           ),
       });
@@ -563,14 +564,14 @@ describe("Repository.backup", function () {
         })
         .then(() => order.push(`end ${index}`)),
     );
-    await until(() => order.length === 2, "two starts");
+    await until("two starts", () => order.length === 2);
     const forgot = repository.forget(["0".repeat(64)]).then(() => order.push("forget"));
     const last = repository
       .backup({ stdin: { stream: Readable.from([Buffer.alloc(9)]), fileName: "v3" }, host: "h", tags: [] })
       .then(() => order.push("end 3"));
     assert.deepEqual([...order].sort(), ["start 0", "start 1"]);
     streams[1]?.push(null);
-    await until(() => order.length === 4, "the third start");
+    await until("the third start", () => order.length === 4);
     assert.deepEqual([...order].sort(), ["end 1", "start 0", "start 1", "start 2"]);
     streams[0]?.push(null);
     streams[2]?.push(null);
@@ -581,11 +582,11 @@ describe("Repository.backup", function () {
   });
 
   it("says no-space and leaves no snapshot when the repository's disk is full", async function () {
-    if (!isRoot) return this.skip();
+    needsRoot(this);
     const directory = await mkdtemp(join(tmpdir(), "osbackup-full-"));
     if (spawnSync("mount", ["-t", "tmpfs", "-o", "size=12m", "tmpfs", directory]).status !== 0) {
       await rm(directory, { recursive: true });
-      return this.skip();
+      return skips(this, "this machine mounts no tmpfs");
     }
     try {
       const path = join(directory, "repo");

@@ -3,12 +3,12 @@ import { rmSync } from "node:fs";
 import { chmod, cp, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   openRepository,
   type Repository,
   type RepositoryOptions,
 } from "../../../provider/restic/repository.js";
+import { until } from "../../until.js";
 import { makeKeyCheap } from "./cheap-key.js";
 
 export const password = "correct-horse-battery";
@@ -109,7 +109,7 @@ export async function holdLock(path: string, wrapper: string[] = []): Promise<Ch
     "--stdin-filename=held",
   ];
   const child = start(words[0] as string, words.slice(1), resticEnvironment());
-  await until(async () => (await locksOf(path)).length > before, "the lock of the holder");
+  await until("the lock of the holder", async () => (await locksOf(path)).length > before);
   return child;
 }
 
@@ -117,7 +117,7 @@ export async function holdLock(path: string, wrapper: string[] = []): Promise<Ch
 export async function holdExclusiveLock(path: string): Promise<ChildProcess> {
   const words = ["--no-cache", "--limit-download=1", "-r", path, "check", "--read-data"];
   const child = start("restic", words, resticEnvironment());
-  await until(async () => (await locksOf(path)).length > 0, "the exclusive lock");
+  await until("the exclusive lock", async () => (await locksOf(path)).length > 0);
   return child;
 }
 
@@ -147,18 +147,6 @@ export async function outputOf(child: ChildProcess): Promise<string> {
   await new Promise(done => child.once("close", done));
   if (text === "") throw new Error(`the process wrote nothing; its errors: ${errors}`);
   return text.trim();
-}
-
-export async function until(
-  condition: () => boolean | Promise<boolean>,
-  what: string,
-  seconds = 15,
-): Promise<void> {
-  const deadline = Date.now() + seconds * 1000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`waited ${seconds} s for ${what}`);
-    await sleep(20);
-  }
 }
 
 export function isAlive(pid: number): boolean {

@@ -13,18 +13,18 @@ import {
   seesAllProcesses,
   unlockWouldHitStranger,
 } from "../../../provider/restic/locks.js";
+import { needs, needsRoot, skips } from "../../needs.js";
+import { until } from "../../until.js";
 import {
   holdExclusiveLock,
   holdLock,
   isAlive,
-  isRoot,
   killHard,
   locksOf,
   newRepository,
   restic,
   start,
   tidyUp,
-  until,
   volume,
 } from "./fixture.js";
 
@@ -119,7 +119,7 @@ describe("Repository locks", function () {
     const { repository, path, log } = await newRepository({ lockWaitSeconds: 30 });
     const holder = await holdLock(path);
     const pruned = repository.prune();
-    await until(() => log.some(line => line.includes("waiting for the lock of PID")), "the wait");
+    await until("the wait", () => log.some(line => line.includes("waiting for the lock of PID")));
     holder.stdin?.end("data");
     await pruned;
     assert.equal(restic(path, "snapshots", "--json").includes("/held"), true);
@@ -131,7 +131,7 @@ describe("Repository locks", function () {
     const controller = new AbortController();
     const pruned = repository.prune({ signal: controller.signal });
     const failed = assert.rejects(pruned, { kind: "cancelled" });
-    await until(() => log.length > 0, "the wait");
+    await until("the wait", () => log.length > 0);
     controller.abort();
     await failed;
   });
@@ -161,7 +161,7 @@ describe("Repository locks", function () {
   });
 
   it("goes on by itself when the owner of the lock in its way is certainly gone", async function () {
-    if (!seesAllProcesses()) return this.skip();
+    if (!seesAllProcesses()) return skips(this, "runs in a process namespace of its own");
     const { repository, path, log } = await newRepository();
     await killHard(await holdLock(path));
     await repository.prune();
@@ -190,7 +190,10 @@ describe("Repository locks", function () {
   });
 
   it("leaves the fresh lock of another host and reports it", async function () {
-    if (!isRoot || spawnSync("unshare", ["--uts", "true"]).status !== 0) return this.skip();
+    needsRoot(this);
+    needs(this, "unshare");
+    if (spawnSync("unshare", ["--uts", "true"]).status !== 0)
+      return skips(this, "namespaces are not allowed here");
     const { repository, path } = await newRepository();
     const holder = await holdLock(path, [
       "unshare",
@@ -212,8 +215,10 @@ describe("Repository locks", function () {
   });
 
   it("leaves the lock alone whose process id now belongs to another program, which unlock would end", async function () {
-    if (!isRoot || spawnSync("unshare", ["--pid", "--fork", "--mount-proc", "true"]).status !== 0)
-      return this.skip();
+    needsRoot(this);
+    needs(this, "unshare");
+    if (spawnSync("unshare", ["--pid", "--fork", "--mount-proc", "true"]).status !== 0)
+      return skips(this, "namespaces are not allowed here");
     const { repository, path, log } = await newRepository();
     const bystander = start("sleep", ["600"]);
     // in a process namespace of its own, restic can be given the bystander's number

@@ -8,8 +8,9 @@ import { inspect } from "node:util";
 import { isAccessDenied, isUnreachable, type ResticError } from "../../../provider/restic/errors.js";
 import { openRepository } from "../../../provider/restic/repository.js";
 import { grace } from "../../../provider/restic/run.js";
-import { needs } from "../../needs.js";
-import { killHard, password, start, temporaryDirectory, tidyUp, until, volume } from "./fixture.js";
+import { needs, skips } from "../../needs.js";
+import { until } from "../../until.js";
+import { killHard, password, start, temporaryDirectory, tidyUp, volume } from "./fixture.js";
 
 const wanted = process.env.OSBACKUP_TEST_SERVICES === "1";
 
@@ -47,8 +48,8 @@ describe("Repository on a REST server", function () {
       said += chunk;
     });
     await until(
-      () => said.includes("Serving restic REST API") || said.includes("http://127.0.0.1"),
       "the server",
+      () => said.includes("Serving restic REST API") || said.includes("http://127.0.0.1"),
     );
   }
 
@@ -89,7 +90,7 @@ describe("Repository on a REST server", function () {
   });
 
   it("does not initialise when the server is gone, and ends a backup that loses it at its deadline", async function () {
-    if (!wanted) return this.skip();
+    if (!wanted) return skips(this, "an outage takes half a minute, OSBACKUP_TEST_SERVICES=1 runs it");
     const repository = at("outage");
     await repository.ensureInitialised();
     const source = await volume({ a: randomBytes(150_000_000) });
@@ -100,9 +101,8 @@ describe("Repository on a REST server", function () {
       tags: [],
       timeoutSeconds: 8,
       onStarted: () =>
-        void until(
-          async () => (await readdir(packs, { recursive: true })).some(name => name.length > 60),
-          "the first pack",
+        void until("the first pack", async () =>
+          (await readdir(packs, { recursive: true })).some(name => name.length > 60),
         ).then(() => killHard(server)),
     });
     const usual = grace.seconds;
@@ -125,7 +125,7 @@ describe("Repository on a REST server", function () {
   });
 
   it("reports the snapshots that an append-only server keeps", async function () {
-    if (!wanted) return this.skip();
+    if (!wanted) return skips(this, "an outage takes half a minute, OSBACKUP_TEST_SERVICES=1 runs it");
     const repository = at("tenant");
     const [kept] = await repository.snapshots();
     assert.ok(kept);

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { access, chmod, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { findBinary, parentDeathWrapper, run } from "../../../provider/restic/run.js";
+import { needs, skips } from "../../needs.js";
+import { until } from "../../until.js";
 import {
   isAlive,
   killHard,
@@ -11,7 +13,6 @@ import {
   script,
   temporaryDirectory,
   tidyUp,
-  until,
 } from "./fixture.js";
 
 const environment = { PATH: process.env.PATH ?? "" };
@@ -108,7 +109,8 @@ describe("run", () => {
   ] as const)
     it(`ends restic, its lock and a half-read stream without a snapshot when this process is killed: by ${name}`, async function () {
       this.timeout(30_000);
-      if (withSetpriv && (await parentDeathWrapper()).length === 0) return this.skip();
+      if (withSetpriv) needs(this, "setpriv");
+      if (withSetpriv && (await parentDeathWrapper()).length === 0) skips(this, "setpriv has no --pdeathsig");
       const { repository, path, directory } = await newRepository();
       const bin = join(directory, "bin");
       await mkdir(bin);
@@ -127,11 +129,11 @@ describe("run", () => {
       parent.stdout?.on("data", chunk => {
         pid = Number(chunk);
       });
-      await until(async () => pid > 0 && (await locksOf(path)).length === 1, "restic and its lock", 20);
+      await until("restic and its lock", async () => pid > 0 && (await locksOf(path)).length === 1);
       // past the moment in which restic 0.14 forgets its lock on an interrupt
       await new Promise(done => setTimeout(done, 700));
       await killHard(parent);
-      await until(() => !isAlive(pid), "the end of restic");
+      await until("the end of restic", () => !isAlive(pid));
       assert.deepEqual(await locksOf(path), []);
       assert.deepEqual(await repository.snapshots(), []);
     });
@@ -164,10 +166,10 @@ describe("run with a stream", () => {
       parent.stdout?.on("data", chunk => {
         pid = Number(chunk);
       });
-      await until(() => pid > 0, "the start");
+      await until("the start", () => pid > 0);
       await new Promise(done => setTimeout(done, 300));
       await killHard(parent);
-      await until(() => !isAlive(pid), "its end");
+      await until("its end", () => !isAlive(pid));
       await assert.rejects(access(mark), { code: "ENOENT" });
     });
 });

@@ -1,10 +1,11 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { until } from "../../until";
 import type { Client } from "../client";
 import { type Openstack, openstack } from "../index";
 import { servicesDirectory } from "../install";
-import { settled, until } from "./host-volume";
+import { settled } from "./host-volume";
 
 /** A cloud of its own; with OSBACKUP_SERVICES=up the one of `npm run services -- up`, which goes on afterwards. */
 export async function cloudForTests(): Promise<Openstack> {

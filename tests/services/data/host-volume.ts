@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
+import { until } from "../../until";
 import type { Client } from "../client";
 import type { Openstack } from "../index";
 
@@ -12,21 +13,6 @@ const execFileAsync = promisify(execFile);
 export async function tool(program: string, ...args: string[]): Promise<string> {
   const env = { ...process.env, PATH: `${process.env.PATH ?? ""}:/usr/sbin:/sbin`, LC_ALL: "C" };
   return (await execFileAsync(program, args, { env, maxBuffer: 64 << 20 })).stdout;
-}
-
-/** Asks until the answer is defined; throws after `seconds`. */
-export async function until<T>(
-  what: string,
-  ask: () => Promise<T | undefined> | T | undefined,
-  seconds = 60,
-): Promise<T> {
-  const deadline = Date.now() + seconds * 1000;
-  while (Date.now() < deadline) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    await new Promise(resolve => setTimeout(resolve, 100));
-  }
-  throw new Error(`waiting for ${what}: not so after ${seconds} s`);
 }
 
 /** Waits until a volume or snapshot leaves its passing status and returns the document. */
@@ -130,14 +116,12 @@ export class HostVolume {
     const { directory } = this;
     if (directory === undefined) return;
     this.directory = undefined;
-    const deadline = Date.now() + 10_000;
-    for (;;) {
-      try {
-        return void (await tool("umount", directory));
-      } catch (error) {
-        if (Date.now() > deadline) throw error;
-      }
-    }
+    const tried = () =>
+      tool("umount", directory).then(
+        () => true,
+        () => false,
+      );
+    await until(`${directory} to be unmounted`, tried, { seconds: 10 });
   }
 
   async detach(): Promise<void> {

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { accessSync, chmodSync, constants, mkdirSync } from "node:fs";
 import { join, relative } from "node:path";
-import { cleanLab, has, isRoot, repository, sh, temporaryFolder } from "./lab";
+import { needs, skips } from "../../../needs";
+import { cleanLab, isRoot, repository, sh, temporaryFolder } from "./lab";
 
 /** Runs this folder's tests as nobody, with a /dev/fuse that is or is not open to it. Gives back mocha's report. */
 function testsAsNobody(way: "fuse2fs" | "debugfs copy"): {
@@ -39,8 +40,6 @@ function testsAsNobody(way: "fuse2fs" | "debugfs copy"): {
 
 function whyNot(): string | undefined {
   if (!isRoot) return "needs root";
-  const missing = ["unshare", "setpriv", "fuse2fs"].find(tool => !has(tool));
-  if (missing) return `needs ${missing}`;
   try {
     sh(
       "setpriv",
@@ -59,16 +58,17 @@ function whyNot(): string | undefined {
 }
 
 describe("openVolume and cleanUp as another user", () => {
-  const reason = whyNot();
   afterEach(cleanLab);
 
   for (const [way, fewest] of [
     ["fuse2fs", 38],
     ["debugfs copy", 32],
   ] as const) {
-    it(`work by ${way}${reason ? ` (skipped: ${reason})` : ""}`, function () {
+    it(`work by ${way}`, function () {
       this.timeout(120_000);
-      if (reason) this.skip();
+      needs(this, "unshare", "setpriv", "fuse2fs");
+      const why = whyNot();
+      if (why) skips(this, why);
       const { passes, failures } = testsAsNobody(way);
       assert.deepEqual(
         failures.map(({ fullTitle, err }) => [fullTitle, err]),

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Connection, cleanUp, openVolume, VolumeError } from "../../../../provider/movers/local";
 import { leftoversOf, nfsFile } from "../../../../provider/movers/local/attach";
-import { cleanLab, expectedWay, ext4Image, leftovers, qcow2Unavailable, sh, temporaryFolder } from "./lab";
+import { cleanLab, expectedWay, ext4Image, leftovers, needsQcow2, sh, temporaryFolder } from "./lab";
 
 /** As Cinder's NFS driver answered it (API 3.66). */
 const nfs = (base: string, more: Record<string, unknown> = {}): Connection => ({
@@ -68,10 +68,8 @@ describe("attach", () => {
     );
   });
 
-  const noQcow2 = qcow2Unavailable();
-
-  it(`reads an nfs volume in qcow2${noQcow2 ? ` (skipped: ${noQcow2})` : ""}`, async function () {
-    if (noQcow2) this.skip();
+  it("reads an nfs volume in qcow2", async function () {
+    needsQcow2(this);
     const file = filledShare();
     sh("qemu-img", "convert", "-O", "qcow2", file, `${file}.qcow2`);
     sh("mv", `${file}.qcow2`, file);

@@ -13,6 +13,7 @@ import { dirname, join } from "node:path";
 import { cleanUp, openVolume } from "../../../../provider/movers/local";
 import { nfsFile } from "../../../../provider/movers/local/attach";
 import { loopDevices } from "../../../../provider/movers/local/loop";
+import { needsRoot, skips } from "../../../needs";
 import {
   cleanLab,
   expectedWay,
@@ -21,9 +22,9 @@ import {
   killHard,
   leftovers,
   local,
+  needsQcow2,
   occupy,
   openElsewhere,
-  qcow2Unavailable,
   sh,
   temporaryFolder,
 } from "./lab";
@@ -87,8 +88,8 @@ describe(`cleanUp by ${expectedWay}`, () => {
     assertNothingLeft();
   });
 
-  it(`removes the dead mount of a killed daemon${expectedWay === "fuse2fs" ? "" : " (skipped: needs fuse2fs)"}`, async function () {
-    if (expectedWay !== "fuse2fs") this.skip();
+  it("removes the dead mount of a killed daemon", async function () {
+    if (expectedWay !== "fuse2fs") skips(this, `volumes are read by ${expectedWay} here`);
     const run = await openElsewhere({ connection: local(image), mountPath, access: "read" });
     const { traces } = JSON.parse(readFileSync(`${mountPath}.state.json`, "utf8"));
     process.kill(traces[0].process.pid, "SIGKILL");
@@ -99,7 +100,7 @@ describe(`cleanUp by ${expectedWay}`, () => {
   });
 
   it("finds the mount of a killed run whose list was lost", async function () {
-    if (expectedWay === "debugfs copy") this.skip();
+    if (expectedWay === "debugfs copy") skips(this, "files are copied here, nothing is mounted");
     await killARun();
     rmSync(`${mountPath}.state.json`);
     await cleanUp(mountPath);
@@ -107,7 +108,7 @@ describe(`cleanUp by ${expectedWay}`, () => {
   });
 
   it("takes a mount away that a process still uses", async function () {
-    if (expectedWay === "debugfs copy") this.skip();
+    if (expectedWay === "debugfs copy") skips(this, "files are copied here, nothing is mounted");
     const run = await openElsewhere({ connection: local(image), mountPath, access: "read" });
     const user = await occupy(join(mountPath, "db"));
     await killHard(run);
@@ -120,17 +121,15 @@ describe(`cleanUp by ${expectedWay}`, () => {
     assertNothingLeft();
   });
 
-  it(`detaches a loop device that was never mounted${isRoot ? "" : " (skipped: needs root)"}`, async function () {
-    if (!isRoot) this.skip();
+  it("detaches a loop device that was never mounted", async function () {
+    needsRoot(this);
     const device = sh("losetup", "-f", "--show", image).trim();
     assert.deepEqual(await cleanUp(mountPath, local(image)), [`detached ${device} from ${image}`]);
     assert.deepEqual(leftovers(folder), []);
   });
 
-  const noQcow2 = qcow2Unavailable();
-
-  it(`finds the loop device of an image whose own mount has gone${noQcow2 ? ` (skipped: ${noQcow2})` : ""}`, async function () {
-    if (noQcow2) this.skip();
+  it("finds the loop device of an image whose own mount has gone", async function () {
+    needsQcow2(this);
     const share = join(folder, "share");
     const connection = {
       driver_volume_type: "nfs",

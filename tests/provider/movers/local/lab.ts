@@ -16,6 +16,7 @@ import { whyNoFuse } from "../../../../provider/movers/local/fuse";
 import { loopDevices } from "../../../../provider/movers/local/loop";
 import { mayMount, mountAt, mounts } from "../../../../provider/movers/local/mounts";
 import type { OpenVolume } from "../../../../provider/movers/local/open-volume";
+import { needs, skips } from "../../../needs";
 
 /** What volumes are expected to be shown by: given by the run as another user, else by what this user can do. */
 export const expectedWay =
@@ -45,9 +46,12 @@ export const sh = (program: string, ...args: string[]): string =>
 export const has = (program: string): boolean =>
   path.split(":").some(folder => existsSync(join(folder, program)));
 
-/** Why images in qcow2 cannot be read here, or undefined. */
-export const qcow2Unavailable = (): string | undefined =>
-  has("qemu-img") && has("qemu-storage-daemon") ? whyNoFuse() : "needs qemu-img and qemu-storage-daemon";
+/** Skips a test where images in qcow2 cannot be read. */
+export function needsQcow2(context: Mocha.Context): void {
+  needs(context, "qemu-img", "qemu-storage-daemon");
+  const why = whyNoFuse();
+  if (why) skips(context, why);
+}
 
 const folders: string[] = [];
 const children: ChildProcess[] = [];

@@ -25,6 +25,7 @@ describe("localMover when the volume does not close", () => {
     session = openSession(resolveCloud({ directory: "/" }, { HOME: "/nonexistent", ...cloud.environment }));
   });
   afterEach(async () => {
+    assert.deepEqual(cloud.faults.unmet(), []);
     await cloud.stop();
     if (mountDirectory === undefined) delete process.env.OSBACKUP_MOUNT_DIRECTORY;
     else process.env.OSBACKUP_MOUNT_DIRECTORY = mountDirectory;

@@ -2,13 +2,14 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { mountAt, unmount } from "../../../../provider/movers/local/mounts";
-import { cleanLab, isRoot, occupy, sh, temporaryFolder } from "./lab";
+import { needsRoot } from "../../../needs";
+import { cleanLab, occupy, sh, temporaryFolder } from "./lab";
 
-describe(`unmount${isRoot ? "" : " (skipped: needs root)"}`, () => {
+describe("unmount", () => {
   let path: string;
 
   beforeEach(function () {
-    if (!isRoot) this.skip();
+    needsRoot(this);
     path = join(temporaryFolder(), "with a blank \\ and é");
     mkdirSync(path);
     sh("mount", "-t", "tmpfs", "first", path);

@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { type Devcloud, startDevcloud } from "../../../devcloud";
+import { openSession, resolveCloud, snapshots } from "../../../provider/openstack";
+import { toMetadata, toTags } from "../../../provider/operations/marks";
+import { newRepository, password, tidyUp, volume } from "../restic/fixture";
+
+const root = join(__dirname, "..", "..", "..");
+
+describe("osbackup", function () {
+  this.timeout(60_000);
+  let cloud: Devcloud;
+
+  before(async () => {
+    cloud = await startDevcloud();
+  });
+  after(async () => {
+    await cloud.stop();
+    await tidyUp();
+  });
+
+  /** Runs the built command line; `environment` stands beside the cloud's. */
+  async function osbackup(
+    words: string[],
+    environment: Record<string, string> = {},
+  ): Promise<{ code: number | null; out: string; err: string }> {
+    const child = spawn(process.execPath, ["dist/provider/hosts/cli.js", ...words], {
+      cwd: root,
+      env: { PATH: process.env.PATH, HOME: "/nonexistent", ...cloud.environment, ...environment },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let [out, err] = ["", ""];
+    child.stdout.on("data", chunk => (out += chunk));
+    child.stderr.on("data", chunk => (err += chunk));
+    const code = await new Promise<number | null>(resolve => child.once("close", resolve));
+    return { code, out, err };
+  }
+
+  const session = () => openSession(resolveCloud({ directory: "/" }, cloud.environment));
+
+  describe("ends with", () => {
+    for (const [what, code, said, words] of [
+      ["0 after the help", 0, /^Usage: osbackup/, ["--help"]],
+      ["0 after the version", 0, /^\d+\.\d+\.\d+\n$/, ["--version"]],
+      ["2 after an unknown command", 2, /unknown command 'lst'.*list/s, ["lst"]],
+      ["2 after an unknown option", 2, /unknown option '--jsno'.*--json/s, ["list", "--jsno"]],
+      ["2 where an argument is missing", 2, /missing required argument 'stack'/, ["sweep"]],
+      ["2 after a port that is none", 2, /'abc' is invalid.*0 to 65535/s, ["devcloud", "--port", "abc"]],
+      ["1 where the work failed", 1, /^osbackup: .*nowhere/m, ["list", "--cloud", "nowhere"]],
+    ] as [string, number, RegExp, string[]][])
+      it(what, async () => {
+        const ended = await osbackup(words);
+        assert.match(ended.out + ended.err, said);
+        assert.equal(ended.code, code, ended.err);
+      });
+  });
+
+  it("doctor says what works here, and ends with 1 where something does not", async () => {
+    const well = await osbackup(["doctor"]);
+    assert.equal(well.code, 0, well.out);
+    assert.match(well.out, /^ok {4}restic: restic \d+\.\d+|^ok {4}restic: \d+\.\d+/m);
+    assert.match(well.out, /^ok {4}reading volumes: /m);
+    assert.match(well.out, /^ok {4}cloud: project [0-9a-f]{32}, block storage http.*, microversion 3\.\d+$/m);
+    assert.match(well.out, /^ok {4}quota: \d+ of \d+ snapshots, \d+ of \d+ GiB$/m);
+    const ill = await osbackup(["doctor"], { OS_PASSWORD: "not-the-one" });
+    assert.equal(ill.code, 1);
+    assert.match(ill.out, /^ok {4}restic/m);
+    assert.match(ill.out, /^FAIL {2}cloud: .*401/m);
+    assert.ok(!`${ill.out}${ill.err}`.includes("not-the-one"));
+  });
+
+  it("list shows the points of the cloud and of a repository, as a table and as JSON", async () => {
+    const mark = { owner: "shop/prod/pg", set: "pg", role: "recovery-point" as const };
+    const at = "2026-11-22T10:00:00Z";
+    const { id: volumeId } = await cloud.addVolume({ name: "pg" });
+    const made = await snapshots.create(session(), {
+      volumeId,
+      name: "backup-pg",
+      force: true,
+      metadata: toMetadata({ ...mark, slot: at, takenAt: at, time: at }),
+    });
+    const foreign = await snapshots.create(session(), {
+      volumeId,
+      name: "foreign",
+      force: true,
+      metadata: {},
+    });
+    const { repository, path } = await newRepository();
+    const tags = toTags({ ...mark, slot: at, takenAt: at, time: at });
+    const source = await volume({ a: Buffer.from("a") });
+    const kept = await repository.backup({ directory: source, host: "pg", tags });
+    await repository.backup({ directory: source, host: "foreign", tags: ["nightly"] });
+
+    const words = ["list", "--repository", path];
+    const shown = await osbackup(words, { RESTIC_PASSWORD: password });
+    assert.equal(shown.code, 0, shown.err);
+    const rows = shown.out
+      .trimEnd()
+      .split("\n")
+      .map(row => row.split(/ {2,}/));
+    assert.deepEqual(rows[0], ["where", "owner", "slot", "takenAt", "status", "id"]);
+    assert.deepEqual(rows.slice(1), [
+      ["cinder", mark.owner, at, at, "available", made.id],
+      ["restic", mark.owner, at, at, "good", kept.snapshotId.slice(0, 8)],
+    ]);
+    assert.ok(!shown.out.includes(foreign.id));
+    const json = JSON.parse((await osbackup([...words, "--json"], { RESTIC_PASSWORD: password })).out);
+    assert.deepEqual(
+      json.map(({ where, id }: { where: string; id: string }) => [where, id]),
+      rows.slice(1).map(row => [row[0], row[5]]),
+    );
+    const others = await osbackup([...words, "--owner", "shop/prod/other"], { RESTIC_PASSWORD: password });
+    assert.equal(others.out.trimEnd().split("\n").length, 1);
+  });
+
+  it("sweep removes what is over, and with --all what is not, of this stack alone", async () => {
+    const add = async (owner: string, expiresAt: string) =>
+      (
+        await cloud.addVolume({
+          name: "temporary",
+          metadata: { ...toMetadata({ owner, set: "pg", role: "temporary", expiresAt }) },
+        })
+      ).id;
+    const over = await add("shop/prod/pg-volume", "2020-01-01T00:00:00Z");
+    const young = await add("shop/prod/pg-volume", "2999-01-01T00:00:00Z");
+    const other = await add("shop/staging/pg-volume", "2020-01-01T00:00:00Z");
+    const there = () => [over, young, other].filter(id => cloud.volumes().some(one => one.id === id));
+
+    const told = await osbackup(["sweep", "shop/prod", "--all", "--dry-run"]);
+    assert.equal(told.code, 0, told.err);
+    assert.deepEqual(
+      told.out.trimEnd().split("\n").sort(),
+      [
+        `would remove temporary volume ${over} of shop/prod/pg-volume, expires 2020-01-01T00:00:00Z`,
+        `would remove temporary volume ${young} of shop/prod/pg-volume, expires 2999-01-01T00:00:00Z`,
+      ].sort(),
+    );
+    assert.deepEqual(there(), [over, young, other]);
+    assert.equal((await osbackup(["sweep", "shop/prod"])).code, 0);
+    assert.deepEqual(there(), [young, other]);
+    assert.equal((await osbackup(["sweep", "shop/prod", "--all"])).code, 0);
+    assert.deepEqual(there(), [other]);
+    assert.equal((await osbackup(["sweep", "shop/prod", "--all"])).out, "nothing to sweep in shop/prod\n");
+
+    const stuck = await add("shop/prod/pg-volume", "2020-01-01T00:00:00Z");
+    const refused = cloud.faults.add({
+      method: "DELETE",
+      path: new RegExp(`/volumes/${stuck}`),
+      status: 403,
+    });
+    const failed = await osbackup(["sweep", "shop/prod"]);
+    assert.ok(refused.hits > 0);
+    assert.equal(failed.code, 1);
+    assert.match(failed.out, new RegExp(stuck));
+    refused.remove();
+  });
+});
