@@ -29,24 +29,51 @@ interface DynamicProvider {
   delete(id: string, props: Properties): Promise<void>;
 }
 
-let world: World | undefined;
+/** What one process keeps between the calls of all resource types. */
+export class ProviderProcess {
+  private world: World | undefined;
+  /** What it has created or taken over, by type and id, with its inputs. */
+  readonly created = new Map<string, Properties>();
 
-/** What this process has created or taken over, by type and id, with its inputs. */
-const created = new Map<string, Properties>();
+  /** The first configuration counts; without any the environment is enough. */
+  configure(config?: { get(key: string): string | undefined }): World {
+    this.world ??= config ? startWorld(config) : new World({}, line => console.log(line));
+    return this.world;
+  }
 
-/** The provider of one resource type. */
-export function dynamicProvider(name: string): DynamicProvider {
+  contextOf(properties: Properties): Context {
+    const owner = typeof properties.owner === "string" ? properties.owner : "";
+    return this.configure().context(owner.split("/").slice(2).join("/") || owner);
+  }
+
+  /** The context of an operation that makes something: what a dead run left is swept first, once per run. */
+  async begin(type: ResourceType, properties: Properties): Promise<Context> {
+    const context = this.contextOf(properties);
+    if ("cloud" in type.inputs.shape) {
+      const place = properties as { owner: string; cloud?: string; region?: string };
+      await this.configure()
+        .swept(place.owner, place)
+        .catch(error => context.warn(`the sweep failed: ${(error as Error).message}`));
+    }
+    return context;
+  }
+}
+
+const thisProcess = new ProviderProcess();
+
+/** The provider of one resource type. `run` is the process that it works in: this one. */
+export function dynamicProvider(name: string, run = thisProcess): DynamicProvider {
   const type = registry[name];
   if (!type) throw new Error(`pulumi-openstack-backup has no resource type '${name}'`);
   return {
     // The host does not wait for this before the first calls: the configuration is stored before any await.
     async configure({ config }) {
-      world ??= startWorld(config);
+      run.configure(config);
     },
 
     async check(olds, news) {
       return clean(async () => {
-        const context = contextOf(news);
+        const context = run.contextOf(news);
         const before = bare(olds);
         const { inputs, refusals } = await check(type, before, bare(news), context);
         if (refusals.length === 0 && Object.keys(before).length === 0)
@@ -57,7 +84,7 @@ export function dynamicProvider(name: string): DynamicProvider {
 
     async diff(_id, olds, news) {
       return clean(async () => {
-        const context = contextOf(news);
+        const context = run.contextOf(news);
         const { changed, replaces, drift } = await diff(type, bare(olds), bare(news), context);
         for (const line of drift) context.log(`drift: ${line}`);
         const changes = changed.length > 0 || drift.length > 0;
@@ -72,31 +99,31 @@ export function dynamicProvider(name: string): DynamicProvider {
     async create(inputs) {
       return clean(async () => {
         requireWhatItFollows(type, inputs);
-        const context = await begin(type, inputs);
+        const context = await run.begin(type, inputs);
         const { id, outputs } = await type.create(bare(inputs), context);
-        created.set(`${name} ${id}`, inputs);
+        run.created.set(`${name} ${id}`, inputs);
         return { id, outs: { ...bare(inputs), ...outputs } };
       }, inputs);
     },
 
     async read(id, props) {
       return clean(async () => {
-        const fresh = await type.read(id, bare(props), contextOf(props));
+        const fresh = await type.read(id, bare(props), run.contextOf(props));
         return fresh ? { id: fresh.id, props: { ...bare(props), ...fresh.outputs } } : {};
       });
     },
 
     async update(id, olds, news) {
       return clean(async () => {
-        const context = await begin(type, news);
+        const context = await run.begin(type, news);
         return { outs: { ...bare(news), ...(await type.update(id, bare(olds), bare(news), context)) } };
       }, news);
     },
 
     async delete(id, props) {
       return clean(async () => {
-        const context = contextOf(props);
-        if (isReplacedByItself(type, id, props))
+        const context = run.contextOf(props);
+        if (isReplacedByItself(type, run.created.get(`${name} ${id}`), props))
           context.log("its replacement has taken over what it made: nothing is removed");
         else await type.delete(id, bare(props), context);
       });
@@ -108,8 +135,11 @@ export function dynamicProvider(name: string): DynamicProvider {
  * `pulumi up --replace` creates a resource anew from the same inputs, which adopts what is there, and deletes the old one
  * afterwards: that would remove the adopted points.
  */
-function isReplacedByItself(type: ResourceType, id: string, props: Properties): boolean {
-  const successor = created.get(`${type.name} ${id}`);
+function isReplacedByItself(
+  type: ResourceType,
+  successor: Properties | undefined,
+  props: Properties,
+): boolean {
   if (!successor) return false;
   const identity = Object.entries(type.inputs.shape).filter(([, field]) => metaOf(field).replaceOnChanges);
   return identity.every(([key]) => isDeepStrictEqual(successor[key], props[key]));
@@ -124,24 +154,6 @@ function startWorld(config: { get(key: string): string | undefined }): World {
   const started = new World(found, line => console.log(line));
   endWithEngine(engineAddress(), reason => started.abort.abort(reason));
   return started;
-}
-
-function contextOf(properties: Properties): Context {
-  if (!world) world = new World({}, line => console.log(line));
-  const owner = typeof properties.owner === "string" ? properties.owner : "";
-  return world.context(owner.split("/").slice(2).join("/") || owner);
-}
-
-/** The context of an operation that makes something: what a dead run left is swept first, once per run. */
-async function begin(type: ResourceType, properties: Properties): Promise<Context> {
-  const context = contextOf(properties);
-  if ("cloud" in type.inputs.shape) {
-    const place = properties as { owner: string; cloud?: string; region?: string };
-    await world
-      ?.swept(place.owner, place)
-      .catch(error => context.warn(`the sweep failed: ${(error as Error).message}`));
-  }
-  return context;
 }
 
 /** Says what the coming run will do, in the preview. Values that are not known yet are left out. */

@@ -2,11 +2,13 @@ import type { MovedBackup, Mover } from "../movers/mover";
 import type { Session } from "../openstack";
 import type { Volume } from "../openstack/volumes";
 import { isKind, type Repository, type RepositoryAccess } from "../restic";
-import { instant, type Mark, runKey, toTags } from "./marks";
+import { instant, type Mark, toTags } from "./marks";
 import { leavesSnapshot, markUnproven, noteBegun, noteProven, tagPoints } from "./proof";
 import { forgetPoints, knownPoints, noteMade, unlockOnce } from "./restic-inventory";
 import { asPoint, partialTag, pointOf, type ResticPoint } from "./restic-set";
+import type { Decision } from "./retention";
 import { markCopied, points, removePoint, type SnapshotSet } from "./snapshot-set";
+import { supersededBy } from "./superseded";
 import { ensureTemporaryVolume, releaseTemporaryVolumes, type TemporaryVolumeSpec } from "./temporary-volume";
 import { UndoList, undoSignal } from "./undo-list";
 import { type AllowUnreadable, isAllowed } from "./unreadable";
@@ -48,6 +50,8 @@ export interface BackedUp {
   moved?: MovedBackup;
   /** All points of the set, newest first. */
   points: ResticPoint[];
+  /** Unfinished points of the same run that were forgotten. */
+  superseded: Decision<ResticPoint>[];
 }
 
 /**
@@ -77,7 +81,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
       await noteCopied(run);
       await cleanUpAndRelease(run);
       await releaseEarlier(run);
-      return { points: before };
+      return { points: before, superseded: [] };
     }
     const { volume } = await ensureTemporaryVolume(run.session, run.temporaryVolume, run);
     await noteBegun(run.session, volume, { takenAt: instant(run.takenAt), now: run.now }, run.signal);
@@ -116,9 +120,8 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
     if (!moved.partial) await noteCopied(run);
     await releaseProven(run, volume);
     await releaseEarlier(run);
-    const superseded = before.filter(old => !old.good && runKey(old) === runKey(run.mark));
-    await forgetSuperseded(run, superseded);
-    return { moved, points: await knownPoints(repository, run.owners, run.signal) };
+    const superseded = await forgetSuperseded(run, supersededBy(run.mark, before));
+    return { moved, points: await knownPoints(repository, run.owners, run.signal), superseded };
   } catch (error) {
     throw await undo.undo(error);
   }
@@ -141,11 +144,22 @@ async function firstLook(run: BackUpVolume): Promise<ResticPoint[]> {
   }
 }
 
-/** An unfinished point of the same run has nothing that the new one lacks. Where nothing can be forgotten it stays. */
-async function forgetSuperseded(run: BackUpVolume, superseded: ResticPoint[]): Promise<void> {
-  await forgetPoints(run.repository, superseded, run.signal).catch((error: Error) =>
-    run.log(`an unfinished point of this slot stays: ${error.message}`),
-  );
+/** Those that are gone then. Where nothing can be forgotten they stay. */
+async function forgetSuperseded(
+  run: BackUpVolume,
+  superseded: Decision<ResticPoint>[],
+): Promise<Decision<ResticPoint>[]> {
+  try {
+    await forgetPoints(
+      run.repository,
+      superseded.map(({ point }) => point),
+      run.signal,
+    );
+    return superseded;
+  } catch (error) {
+    run.log(`an unfinished point of this slot stays: ${(error as Error).message}`);
+    return [];
+  }
 }
 
 /** What a killed run has left open would keep the volume busy. */

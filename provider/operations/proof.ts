@@ -5,6 +5,7 @@ import { inventoryOf } from "./inventory";
 import { instant, metadataKeys } from "./marks";
 import { lookAgain } from "./restic-inventory";
 import { type ResticPoint, resticPoints, unprovenTag } from "./restic-set";
+import { describePoint } from "./words";
 
 /**
  * On the temporary volume from before restic begins: when the data of this backup was captured. The volume goes only
@@ -69,15 +70,23 @@ export async function markUnproven(
   );
   const unproven = points.filter(point => point.good && open.has(point.takenAt));
   if (unproven.length === 0) return points;
-  for (const { id, slot, takenAt } of unproven)
-    run.log(`restic snapshot ${id.slice(0, 8)} of ${slot || takenAt} is not proven: its run was ended early`);
-  return tagPoints(
+  const marked = await tagPoints(
     run.repository,
     unproven.map(({ id }) => id),
     unprovenTag,
     run.owners,
     run.signal,
   );
+  const isNew = ({ id }: ResticPoint) => !points.some(old => old.id === id);
+  for (const point of unproven) {
+    // restic writes a snapshot anew to tag it
+    const now = marked.find(other => isNew(other) && other.takenAt === point.takenAt);
+    run.log(
+      `restic snapshot ${describePoint(point)} is not proven: its run was ended early` +
+        `${now ? `; it is kept as ${now.id.slice(0, 8)}, marked '${unprovenTag}'` : ""}`,
+    );
+  }
+  return marked;
 }
 
 /** Whether an operation failed with a snapshot in the repository that is not proven, or should not be there. */

@@ -6,6 +6,7 @@ import { inventoryOf, type Marked, timeOf } from "./inventory";
 import { type Mark, metadataKeys, runKey, toMetadata } from "./marks";
 import { removeUntilGone } from "./remove";
 import { applyRetention, type Decision, type Point, type Retention } from "./retention";
+import { supersededBy } from "./superseded";
 import { UndoList, undoSignal } from "./undo-list";
 import { snapshotKind, WaitError, waitForStatus } from "./watch";
 
@@ -72,6 +73,8 @@ export interface TakenPoint {
   point: SnapshotPoint;
   /** False when a point of this run existed already and was adopted. */
   made: boolean;
+  /** Broken points of the same run that were removed. */
+  superseded: Decision<SnapshotPoint>[];
 }
 
 /**
@@ -80,15 +83,17 @@ export interface TakenPoint {
  */
 export async function takePoint(set: SnapshotSet, take: TakePoint): Promise<TakenPoint> {
   const inventory = inventoryOf(set.session);
+  const superseded: Decision<SnapshotPoint>[] = [];
   for (const candidate of await points(set)) {
     if (runKey(candidate) !== runKey(take.mark)) continue;
-    if (candidate.status === "available") return { point: candidate, made: false };
+    if (candidate.status === "available") return { point: candidate, made: false, superseded };
     if (candidate.status === "creating") {
       set.log(`adopting snapshot ${candidate.id}, which an earlier run began`);
-      return { point: await settled(candidate.id), made: false };
+      return { point: await settled(candidate.id), made: false, superseded };
     }
     set.log(`removing snapshot ${candidate.id}, which is '${candidate.status}'`);
     await removePoint(set, candidate.id);
+    superseded.push(...supersededBy(take.mark, [candidate]));
   }
   const begun = await snapshots.create(
     set.session,
@@ -102,7 +107,7 @@ export async function takePoint(set: SnapshotSet, take: TakePoint): Promise<Take
     { signal: set.signal },
   );
   await inventory.noteSnapshot(begun);
-  return { point: await settled(begun.id), made: true };
+  return { point: await settled(begun.id), made: true, superseded };
 
   async function settled(id: string): Promise<SnapshotPoint> {
     const doing = `creating snapshot ${id} of volume ${set.volumeId}`;

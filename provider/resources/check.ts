@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import { ConfigError, isUnauthorized, isUnreachable } from "../openstack";
 import { nearest } from "../operations/nearest";
-import { type Context, isSecretAt, type Refusal, type ResourceType, type State } from "./resource";
+import { type Context, isSecretAt, metaOf, type Refusal, type ResourceType, type State } from "./resource";
 import { hasUnknown } from "./unknown";
 
 /** What check says: the inputs with their defaults and their slot, or why they are refused. */
@@ -53,7 +53,8 @@ export async function check(
   if (refusals.length === 0) refusals.push(...(type.rules?.(known(inputs)) ?? []));
   if (refusals.length > 0) return { inputs: news, refusals };
 
-  const settled = type.settle && !hasUnknownTiming(inputs) ? type.settle(inputs, olds, context) : inputs;
+  const settled =
+    type.settle && !hasUnknownTiming(shape, inputs) ? type.settle(inputs, olds, context) : inputs;
   const complete = withoutAbsent(settled);
   if (isNew(olds) && !hasUnknown(preflightInputs(type, complete)))
     refusals.push(...(await preflight(type, complete, context)));
@@ -90,10 +91,8 @@ function withoutNulls(value: unknown): unknown {
 }
 
 /** The schedule decides the slot; while it is unknown there is none to settle. */
-function hasUnknownTiming(inputs: Record<string, unknown>): boolean {
-  return ["schedule", "timeZone", "paused", "trigger", "checkSchedule", "pruneSchedule"].some(key =>
-    hasUnknown(inputs[key]),
-  );
+function hasUnknownTiming(shape: Record<string, unknown>, inputs: Record<string, unknown>): boolean {
+  return Object.keys(shape).some(key => metaOf(shape[key]).decidesSlot && hasUnknown(inputs[key]));
 }
 
 function preflightInputs(type: ResourceType, inputs: Record<string, unknown>): unknown[] {

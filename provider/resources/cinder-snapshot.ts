@@ -3,7 +3,7 @@ import { snapshots } from "../openstack";
 import type { Copy } from "../operations/copied";
 import { inventoryOf } from "../operations/inventory";
 import { instant, type Mark, runKey, toMetadata } from "../operations/marks";
-import { applyRetention, type Retention } from "../operations/retention";
+import { applyRetention, type Decision, type Retention } from "../operations/retention";
 import {
   asPoint,
   decide,
@@ -16,6 +16,7 @@ import {
   type SnapshotSet,
   takePoint,
 } from "../operations/snapshot-set";
+import { supersededBy } from "../operations/superseded";
 import { describePoint, namedPoints, sentence, tally } from "../operations/words";
 import {
   deletionPolicy,
@@ -152,13 +153,16 @@ export const cinderSnapshot = resourceType({
     const adopted = isAdopting(given, state) ? [await toAdopt(given, given.adoptId, context)] : [];
     const due = wanted(given) && !present.some(point => point.good && runKey(point) === runKey(given));
     const coming = due ? [{ ...comingPoint(given, context), time: asOf }] : [];
-    const { keep, remove } = decide([...present, ...adopted, ...coming], policyOf(given), howOf(given, asOf));
+    const begun = present.some(point => point.status === "creating" && runKey(point) === runKey(given));
+    const superseded = due && !begun ? supersededBy(given, present) : [];
+    const staying = present.filter(point => !superseded.some(({ point: gone }) => gone === point));
+    const { keep, remove } = decide([...staying, ...adopted, ...coming], policyOf(given), howOf(given, asOf));
     const trigger = given.trigger ? ` (trigger '${given.trigger}')` : "";
     return [
       sentence(
         ...adopted.map(point => `will adopt snapshot ${describePoint(point)}`),
         due ? `will take the recovery point of ${given.slot || "now"}${trigger}` : undefined,
-        tally(keep.length, remove, "removes"),
+        tally(keep.length, [...superseded, ...remove], "removes"),
       ),
     ];
   },
@@ -220,19 +224,22 @@ async function converge(
   if (state && state.owner !== given.owner) await handOver(members, state.owner);
   if (isAdopting(given, state)) await adopt(members, given, given.adoptId);
   let took: string | undefined;
+  const removed: Decision<SnapshotPoint>[] = [];
   if (wanted(given)) {
     const slotPassed = state === undefined || state.slot !== given.slot;
     const takenAt = instant(context.now);
-    const { point, made } = await takePoint(members, {
+    const { point, made, superseded } = await takePoint(members, {
       name: nameOf(given, context),
       description: given.description,
       force: given.force,
       metadata: given.metadata,
       mark: markOf(given, { takenAt, time: slotPassed && given.slot ? given.slot : takenAt }),
     });
+    removed.push(...superseded);
     if (made) took = `took recovery point ${describePoint(point)}`;
   }
   const pruned = await prune(members, policyOf(given), howOf(given, asOfOf(given, context)));
+  removed.push(...pruned.removed);
   const fresh = outputsOf(
     given,
     keptOf(
@@ -240,14 +247,13 @@ async function converge(
       pruned.kept.map(({ point }) => point),
       context,
     ),
-    pruned.removed.map(({ point, reasons }) => ({
+    removed.map(({ point, reasons }) => ({
       snapshotId: point.id,
       time: instant(point.time),
       because: reasons,
     })),
   );
-  if (took || pruned.removed.length > 0)
-    context.log(sentence(took, tally(fresh.points.length, pruned.removed, "removed")));
+  if (took || removed.length > 0) context.log(sentence(took, tally(fresh.points.length, removed, "removed")));
   if (pruned.failed.length > 0)
     throw new PartialFailure(
       `the recovery point was taken, but ${pruned.failed.length} old point${pruned.failed.length === 1 ? "" : "s"} could not be removed: ${pruned.failed.map(({ reason }) => reason).join("; ")}`,

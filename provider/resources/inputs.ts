@@ -66,16 +66,23 @@ export const timing = {
       "When points are due: cron ('30 2 * * *'), Snapmanager's count[@days][@hours] ('7@mon-fri@2'), or hourly, daily, " +
         "weekly, monthly, yearly, daily-random. Without one a single point is taken.",
     )
+    .meta({ decidesSlot: true })
     .optional(),
   timeZone: z
     .string()
     .default("UTC")
-    .describe("IANA time zone of the schedule and of retention's days. Default UTC."),
+    .describe("IANA time zone of the schedule and of retention's days. Default UTC.")
+    .meta({ decidesSlot: true }),
   paused: z
     .boolean()
     .default(false)
-    .describe("True takes no new points; the existing ones are kept. Default false."),
-  trigger: z.string().describe("Any text; a new one asks for a point now, outside the schedule.").optional(),
+    .describe("True takes no new points; the existing ones are kept. Default false.")
+    .meta({ decidesSlot: true }),
+  trigger: z
+    .string()
+    .describe("Any text; a new one asks for a point now, outside the schedule.")
+    .meta({ decidesSlot: true })
+    .optional(),
   slot: z
     .string()
     .default("")

@@ -105,6 +105,8 @@ export interface InputMeta {
   address?: boolean;
   /** Added by `settle`; users do not give it. */
   computed?: boolean;
+  /** Decides the slot: nothing is settled while it is unknown. */
+  decidesSlot?: boolean;
 }
 
 /** The metadata of one input, also where the schema that carries it is wrapped as optional or with a default. */

@@ -5,6 +5,7 @@ import { instant, type Mark, runKey } from "../operations/marks";
 import { forgetPoints, forgetTogether, knownPoints, letGo } from "../operations/restic-inventory";
 import { partialTag, pointOf, type ResticPoint, resticPoints } from "../operations/restic-set";
 import { applyRetention, type Decision, type Retention } from "../operations/retention";
+import { supersededBy } from "../operations/superseded";
 import { describePoint, namedPoints, sentence, tally } from "../operations/words";
 import { isKind, type Repository } from "../restic";
 import { setNameOf } from "./cinder-snapshot";
@@ -177,14 +178,16 @@ export const resticBackup = resourceType({
     const isDue = given.snapshotId !== "" && !pointOf(present, given);
     const asOf = asOfOf(given, new Date(given.takenAt ?? context.now));
     const coming = isDue ? [comingPoint(given, asOf)] : [];
-    const { keep, remove } = judge([...present, ...coming], given, asOf);
+    const superseded = isDue ? supersededBy(given, present) : [];
+    const staying = present.filter(point => !superseded.some(({ point: gone }) => gone === point));
+    const { keep, remove } = judge([...staying, ...coming], given, asOf);
     const other = state && !isSameRepository(given, state) ? state.points.length : 0;
     return [
       sentence(
         isDue
           ? `will back up the recovery point of ${given.slot || "this run"} into the repository`
           : undefined,
-        tally(keep.length, remove, "forgets"),
+        tally(keep.length, [...superseded, ...remove], "forgets"),
         other > 0
           ? `${other} restic snapshot${other === 1 ? "" : "s"} in the repository before are left there`
           : undefined,
@@ -290,7 +293,7 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
     log: context.log,
     signal: context.signal,
   });
-  const { moved } = backedUp;
+  const { moved, superseded } = backedUp;
   const run: LastRun = moved
     ? {
         phase: moved.partial ? "PartiallyFailed" : "Succeeded",
@@ -304,7 +307,7 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
   const kept = await retained(repository, isOver, backedUp.points, given, takenAt, context).catch(
     (error: Error) => {
       isOver();
-      const outputs = outputsOf(run, backedUp.points.map(unjudged));
+      const outputs = outputsOf(run, backedUp.points.map(unjudged), superseded);
       throw new PartialFailure(
         `${moved?.partial ? partialWords(moved, backedUp.points) : "the backup is in the repository"}, ` +
           `but old points could not be forgotten: ${error.message}`,
@@ -313,12 +316,13 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
       );
     },
   );
-  const outputs = outputsOf(run, kept.points, kept.removed);
+  const outputs = outputsOf(run, kept.points, [...superseded, ...kept.removed]);
+  const replaced = superseded.length > 0 ? `forgot ${supersededWords(superseded)}` : undefined;
   if (moved?.partial) {
-    context.log(kept.words);
+    context.log(sentence(replaced, kept.words));
     throw new PartialFailure(partialWords(moved, backedUp.points), { id: given.owner, outputs });
   }
-  context.log(sentence(runWords(moved, backedUp.points, given), kept.words));
+  context.log(sentence(runWords(moved, backedUp.points, given), replaced, kept.words));
   return outputs;
 }
 
@@ -358,6 +362,14 @@ async function retained(
     removed,
     words: tally(kept.length, removed, isDone ? "forgot" : "forgets with the run's last backup"),
   };
+}
+
+/** `1 unfinished restic snapshot: 0e9d3c1a of 2026-11-24T02:00:00Z` */
+function supersededWords(superseded: Decision<ResticPoint>[]): string {
+  return namedPoints(
+    superseded.map(({ point }) => point),
+    "unfinished restic snapshot",
+  );
 }
 
 /** How the run ended, in S0's words. */

@@ -7,7 +7,11 @@ import { accessOf, accessRules, repositoryAccess } from "./repository-access";
 import { type Context, type Refusal, resourceType, type State } from "./resource";
 
 const maintenance = (what: string) =>
-  z.string().describe(`When ${what}: a schedule as for CinderSnapshot. Default: never.`).optional();
+  z
+    .string()
+    .describe(`When ${what}: a schedule as for CinderSnapshot. Default: never.`)
+    .meta({ decidesSlot: true })
+    .optional();
 const computedSlot = z
   .string()
   .describe("Added by check; not an input for people.")
@@ -23,7 +27,11 @@ const inputs = z.object({
     .describe(
       "Make the repository where it is provably absent; never when it is only locked or unreachable. Default true.",
     ),
-  timeZone: z.string().default("UTC").describe("IANA time zone of the schedules. Default UTC."),
+  timeZone: z
+    .string()
+    .default("UTC")
+    .describe("IANA time zone of the schedules. Default UTC.")
+    .meta({ decidesSlot: true }),
   checkSchedule: maintenance("the repository is checked"),
   readDataSubset: z
     .string()

@@ -153,6 +153,11 @@ export function describeCinderSnapshots(getCloud: () => CloudUnderTest): void {
       assert.deepEqual(drift, [`recovery point ${first.state.snapshotId} is 'error'`]);
       const again = await at("10:20").update(first, inputs);
       assert.notEqual(again.state.snapshotId, first.state.snapshotId);
+      const removed = again.state.removed as { snapshotId: string; because: string[] }[];
+      assert.deepEqual(
+        removed.map(({ snapshotId, because }) => [snapshotId, ...because]),
+        [[first.state.snapshotId, "unfinished, replaced by the point of this run"]],
+      );
       assert.deepEqual(
         (await snapshotsMade()).map(({ id }) => id),
         [again.state.snapshotId],

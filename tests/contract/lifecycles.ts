@@ -122,7 +122,9 @@ export function describeLifecycles(
       it("deletes nothing that is not its own", async () => {
         const { held } = await created();
         const strangers = await strangersOf(scene, held);
+        const foreign = await foreignRestic(held);
         await scene.run().delete(held);
+        await foreign?.remain();
         const left = ids(await scene.made());
         assert.deepEqual(left, strangers.sort());
         for (const object of await scene.made()) await removeBehind(scene, object);
@@ -264,6 +266,35 @@ function kindsOf(requests: PassedRequest[]): string[] {
 function patternOf(kind: string): RegExp {
   const escaped = kind.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll("<id>", "[0-9a-f-]+");
   return new RegExp(`^${escaped}(\\?|$)`);
+}
+
+/**
+ * Snapshots that others have in the resource's repository, marked much like its own; all of them are there after its
+ * deletion, and nothing else.
+ */
+async function foreignRestic({ type, state }: Held): Promise<{ remain(): Promise<void> } | undefined> {
+  const access = type === "ResticRepository" ? state : (state.repository as Properties | undefined);
+  if (access === undefined) return undefined;
+  const repository = openRepository({ url: String(access.url), password: repositoryPassword });
+  const mark = ["managed-by=pulumi-openstack-backup", "role=recovery-point"];
+  const owner = `owner=${state.owner}`;
+  const markings = [
+    [],
+    [owner],
+    [owner, mark[1] as string],
+    [...mark, `${owner}2`],
+    [...mark, owner.replace(/^owner=[^/]+\/[^/]+/, "owner=contract/production")],
+    ["managed-by=pulumi-openstack-backup-fork", mark[1] as string, owner],
+  ];
+  const made: string[] = [];
+  for (const tags of markings)
+    made.push((await repository.backup({ directory: __dirname, host: "foreign", tags })).snapshotId);
+  return {
+    async remain() {
+      const left = (await repository.snapshots()).map(({ id }) => id);
+      assert.deepEqual(left.sort(), made.sort());
+    },
+  };
 }
 
 /** Objects that look much like the resource's own and are not; their ids. */

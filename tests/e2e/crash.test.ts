@@ -311,7 +311,10 @@ describe("the provider, killed", () => {
 
     it("repeats it in the next run, and does not take it for good", async () => {
       const output = await made.run(first, "failed");
-      assert.match(output, /restic snapshot [0-9a-f]{8} of 2026-11-22T10:00:00Z is not proven/);
+      assert.match(
+        output,
+        /restic snapshot [0-9a-f]{8} of 2026-11-22T10:00:00Z is not proven: its run was ended early; it is kept as [0-9a-f]{8}, marked 'unproven'/,
+      );
       assert.match(output, /PartiallyFailed: restic could not read absent \(does not exist\)/);
       assert.deepEqual(await made.resticPoints(), [["2026-11-22T10:00:00Z", "partial"]]);
       await made.plan();

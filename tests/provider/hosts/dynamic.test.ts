@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
-import path from "node:path";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
-import { dynamicProvider } from "../../../provider/hosts/dynamic";
+import { dynamicProvider, ProviderProcess } from "../../../provider/hosts/dynamic";
 
 const providerText = "exports.handler=()=>42";
 
@@ -9,7 +8,7 @@ describe("dynamicProvider", () => {
   let cloud: Devcloud;
   let volumeId: string;
   const environment = { ...process.env };
-  const provider = dynamicProvider("CinderSnapshot");
+  const provider = dynamicProvider("CinderSnapshot", new ProviderProcess());
 
   before(async () => {
     cloud = await startDevcloud();
@@ -42,12 +41,8 @@ describe("dynamicProvider", () => {
     return { ...inputs, __provider: providerText } as Record<string, unknown>;
   }
 
-  /** The provider of another run: modules of its own, as in a process of its own. */
-  function nextRun(): typeof provider {
-    for (const file of Object.keys(require.cache))
-      if (file.startsWith(path.resolve(__dirname, "../../../provider"))) delete require.cache[file];
-    return require("../../../provider/hosts/dynamic").dynamicProvider("CinderSnapshot");
-  }
+  /** The provider of another run. */
+  const nextRun = () => dynamicProvider("CinderSnapshot", new ProviderProcess());
 
   /** What the provider prints meanwhile. */
   async function printed(act: () => Promise<unknown>): Promise<string[]> {

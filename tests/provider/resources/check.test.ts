@@ -161,6 +161,31 @@ describe("check", () => {
     assert.equal(inputs.timeoutSeconds, 300);
   });
 
+  for (const property of ["checkSchedule", "pruneSchedule", "copySchedule", "timeZone"])
+    it(`settles no slot of a repository while ${property} is unknown`, async () => {
+      const { inputs, refusals: found } = await check(
+        of("ResticRepository"),
+        { owner, url: "/srv/restic" },
+        {
+          owner,
+          url: "/srv/restic",
+          password: "correct-horse-battery",
+          copyTo: { url: "/srv/copy", password: "correct-horse-battery" },
+          checkSchedule: "daily",
+          pruneSchedule: "daily",
+          copySchedule: "daily",
+          [property]: unknownValue,
+        },
+        context(),
+      );
+      assert.deepEqual(found, []);
+      assert.equal(inputs[property], unknownValue);
+      assert.deepEqual(
+        [inputs.checkSlot, inputs.pruneSlot, inputs.copySlot],
+        [undefined, undefined, undefined],
+      );
+    });
+
   it("asks for exactly one way to a repository's password", async () => {
     assert.deepEqual(await refusals("ResticRepository", { url: "/srv/restic" }), [
       "password: a repository needs one of password, passwordFile and passwordCommand",

@@ -136,6 +136,46 @@ describe("ResticBackup", function () {
     assert.deepEqual(owners(), [["owner=shop/prod/a", "slot=2026-11-22T10:00:00Z"]]);
   });
 
+  it("says before and after a run that it forgets the unfinished point of the same slot", async () => {
+    const failure = await up(runAt(10), 10, "a", partly).then(
+      () => assert.fail("it is partial"),
+      error => error,
+    );
+    const [partial] = failure.fresh.outputs.points;
+    const before = {
+      ...failure.fresh.outputs,
+      ...{ slot: "2026-11-22T10:00:00Z", repository: { url, password } },
+    };
+    const id = partial.resticSnapshotId as string;
+    const preview = await runAt(10).preview("ResticBackup", {
+      owner: "shop/prod/a",
+      snapshotId: cloud.snapshots()[0]?.id,
+      slot: "2026-11-22T10:00:00Z",
+      takenAt: partial.takenAt,
+      temporaryVolume: { owner: "shop/prod/a-volume" },
+      repository: { url, password },
+      retention: { keepLast: 3 },
+    });
+    const because = "unfinished, replaced by the point of this run";
+    assert.deepEqual(preview.plan, [
+      "will back up the recovery point of 2026-11-22T10:00:00Z into the repository; keeps 1, " +
+        `forgets 1: ${id.slice(0, 8)} of 2026-11-22T10:00:00Z (${because})`,
+    ]);
+    const run = runAt(10);
+    const whole = await up(run, 10, "a", { retention: { keepLast: 3 } }, { owner: "shop/prod/a", ...before });
+    assert.deepEqual(
+      whole.removed.map((point: Held) => [point.resticSnapshotId, ...point.because]),
+      [[id, because]],
+    );
+    const line = run.lines.find(text => text.includes("Succeeded"));
+    assert.match(
+      line ?? "",
+      new RegExp(
+        `; forgot 1 unfinished restic snapshot: ${id.slice(0, 8)} of 2026-11-22T10:00:00Z; keeps 1$`,
+      ),
+    );
+  });
+
   it("keeps its points when it is renamed, and forgets them as its own", async () => {
     const before = await up(runAt(10), 10, "old");
     const renamed = await up(runAt(10), 10, "new", {}, before);
