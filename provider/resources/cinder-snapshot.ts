@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { snapshots } from "../openstack";
+import { adopt, handOver } from "../operations/adoption";
 import type { Copy } from "../operations/copied";
 import { inventoryOf } from "../operations/inventory";
-import { instant, type Mark, runKey, toMetadata } from "../operations/marks";
+import { instant, type Mark, runKey } from "../operations/marks";
 import { applyRetention, type Decision, type Retention } from "../operations/retention";
 import {
   asPoint,
@@ -222,7 +223,10 @@ async function converge(
 ): Promise<Outputs> {
   const members = setOf(given, context);
   if (state && state.owner !== given.owner) await handOver(members, state.owner);
-  if (isAdopting(given, state)) await adopt(members, given, given.adoptId);
+  if (isAdopting(given, state)) {
+    const { adoptId } = given;
+    await adopt(members, adoptId, row => adoptedMark(given, adoptId, row));
+  }
   let took: string | undefined;
   const removed: Decision<SnapshotPoint>[] = [];
   if (wanted(given)) {
@@ -399,16 +403,6 @@ async function pointsBefore(
   return found.flat();
 }
 
-/** A renamed resource keeps its points: their mark follows the owner. */
-async function handOver(members: SnapshotSet, from: string): Promise<void> {
-  const inventory = inventoryOf(members.session);
-  for (const { row } of await inventory.snapshots(from, members.volumeId)) {
-    await snapshots.setMetadata(members.session, row.id, { "osbackup-owner": members.owner });
-    await inventory.noteSnapshot({ ...row, metadata: { ...row.metadata, "osbackup-owner": members.owner } });
-    members.log(`snapshot ${row.id} now belongs to ${members.owner}, before to ${from}`);
-  }
-}
-
 /** Whether this run takes a snapshot that was made by other means into the set. */
 function isAdopting(
   given: Inputs,
@@ -426,16 +420,4 @@ async function toAdopt(given: Inputs, id: string, context: Context): Promise<Sna
 function adoptedMark(given: Inputs, id: string, row: { created_at?: string }): Mark {
   const takenAt = `${(row.created_at ?? "").slice(0, 19)}Z`;
   return { ...markOf(given, { takenAt, time: takenAt }), slot: undefined, trigger: `adopted ${id}` };
-}
-
-/** Takes a snapshot that was made by other means into the set, by writing our mark on it. */
-async function adopt(members: SnapshotSet, given: Inputs, id: string): Promise<void> {
-  const row = await snapshots.get(members.session, id);
-  if (row.volume_id !== given.volumeId)
-    throw new Error(`adopting snapshot ${id}: it is of volume ${row.volume_id}, not of ${given.volumeId}`);
-  const mark = adoptedMark(given, id, row);
-  const metadata = toMetadata(mark);
-  await snapshots.setMetadata(members.session, id, metadata);
-  await inventoryOf(members.session).noteSnapshot({ ...row, metadata: { ...row.metadata, ...metadata } });
-  members.log(`adopted snapshot ${id} of ${mark.takenAt}`);
 }

@@ -1,12 +1,12 @@
 import { z } from "zod";
-import type { MovedBackup } from "../movers/mover";
 import { type BackedUp, type BackUpVolume, backUpVolume } from "../operations/back-up-volume";
+import { partialWords, runWords, supersededWords } from "../operations/backup-words";
 import { instant, type Mark, runKey } from "../operations/marks";
 import { forgetPoints, forgetTogether, knownPoints, letGo } from "../operations/restic-inventory";
-import { partialTag, pointOf, type ResticPoint, resticPoints } from "../operations/restic-set";
+import { pointOf, type ResticPoint, resticPoints } from "../operations/restic-set";
 import { applyRetention, type Decision, type Retention } from "../operations/retention";
 import { supersededBy } from "../operations/superseded";
-import { describePoint, namedPoints, sentence, tally } from "../operations/words";
+import { namedPoints, sentence, tally } from "../operations/words";
 import { isKind, type Repository } from "../restic";
 import { setNameOf } from "./cinder-snapshot";
 import { deletionPolicy, owner, place, retention, set, timingRules } from "./inputs";
@@ -362,51 +362,6 @@ async function retained(
     removed,
     words: tally(kept.length, removed, isDone ? "forgot" : "forgets with the run's last backup"),
   };
-}
-
-/** `1 unfinished restic snapshot: 0e9d3c1a of 2026-11-24T02:00:00Z` */
-function supersededWords(superseded: Decision<ResticPoint>[]): string {
-  return namedPoints(
-    superseded.map(({ point }) => point),
-    "unfinished restic snapshot",
-  );
-}
-
-/** How the run ended, in S0's words. */
-function runWords(moved: MovedBackup | undefined, points: ResticPoint[], given: Inputs): string {
-  const made = pointOf(points, given);
-  const what = made ? `restic snapshot ${describePoint(made)}` : "restic snapshot";
-  if (!moved) return `${what} exists already`;
-  const missing =
-    moved.unreadableCount > 0 ? `, without ${unreadableWords(moved)}, as allowUnreadable allows` : "";
-  return (
-    `Succeeded: ${what}, ${moved.filesTotal} files, ${moved.bytesAdded} bytes added in ` +
-    `${moved.durationSeconds.toFixed(1)} s by ${moved.how}${missing}`
-  );
-}
-
-/** What is wrong with a partial point, and what that means for the set. */
-function partialWords(moved: MovedBackup, points: ResticPoint[]): string {
-  const since = points.findIndex(point => point.good);
-  const partial = since < 0 ? points.length : since;
-  const newest = points[since];
-  const lasting =
-    partial > 1
-      ? `; the newest ${partial} points are partial, ${newest ? `the last good one is ${describePoint(newest)}` : "there is no good one"}`
-      : "";
-  return (
-    `PartiallyFailed: restic could not read ${unreadableWords(moved)}; snapshot ${moved.snapshotId.slice(0, 8)} is kept, ` +
-    `marked '${partialTag}'${lasting}; exclude what cannot be read, or name it in allowUnreadable`
-  );
-}
-
-/** How many unreadable files a message names. */
-const namedFiles = 5;
-
-function unreadableWords({ unreadable, unreadableCount }: MovedBackup): string {
-  const named = unreadable.slice(0, namedFiles).map(({ path, reason }) => `${path} (${reason})`);
-  const more = unreadableCount - named.length;
-  return `${named.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }
 
 /** Whose points make up the set. */
