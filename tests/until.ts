@@ -2,8 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { factor } from "./deadlines";
 
 /**
- * Asks until the answer is neither undefined nor false, and gives it back. Throws after
- * `seconds` (default 60), which grow with the machine's load as mocha's timeouts do. Asks again after `every` ms.
+ * Asks until the answer is neither undefined nor false, and gives it back. Throws after `seconds` (default 60), which
+ * grow with the machine's load as mocha's timeouts do. Asks again after `every` ms.
  */
 export async function until<T>(
   what: string,

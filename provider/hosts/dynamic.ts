@@ -31,19 +31,24 @@ interface DynamicProvider {
 
 /** What one process keeps between the calls of all resource types. */
 export class ProviderProcess {
-  private world: World | undefined;
+  private started: World | undefined;
   /** What it has created or taken over, by type and id, with its inputs. */
   readonly created = new Map<string, Properties>();
 
-  /** The first configuration counts; without any the environment is enough. */
-  configure(config?: { get(key: string): string | undefined }): World {
-    this.world ??= config ? startWorld(config) : new World({}, line => console.log(line));
-    return this.world;
+  /** The first configuration counts. */
+  configure(config: { get(key: string): string | undefined }): void {
+    this.started ??= startWorld(config);
+  }
+
+  /** Without a configuration the environment is enough. */
+  private get world(): World {
+    this.started ??= new World({}, line => console.log(line));
+    return this.started;
   }
 
   contextOf(properties: Properties): Context {
     const owner = typeof properties.owner === "string" ? properties.owner : "";
-    return this.configure().context(owner.split("/").slice(2).join("/") || owner);
+    return this.world.context(owner.split("/").slice(2).join("/") || owner);
   }
 
   /** The context of an operation that makes something: what a dead run left is swept first, once per run. */
@@ -51,7 +56,7 @@ export class ProviderProcess {
     const context = this.contextOf(properties);
     if ("cloud" in type.inputs.shape) {
       const place = properties as { owner: string; cloud?: string; region?: string };
-      await this.configure()
+      await this.world
         .swept(place.owner, place)
         .catch(error => context.warn(`the sweep failed: ${(error as Error).message}`));
     }

@@ -120,7 +120,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
     if (!moved.partial) await noteCopied(run);
     await releaseProven(run, volume);
     await releaseEarlier(run);
-    const superseded = await forgetSuperseded(run, supersededBy(run.mark, before));
+    const superseded = await forgetSuperseded(run, supersededBy(run.mark, before).superseded);
     return { moved, points: await knownPoints(repository, run.owners, run.signal), superseded };
   } catch (error) {
     throw await undo.undo(error);

@@ -93,7 +93,7 @@ export async function takePoint(set: SnapshotSet, take: TakePoint): Promise<Take
     }
     set.log(`removing snapshot ${candidate.id}, which is '${candidate.status}'`);
     await removePoint(set, candidate.id);
-    superseded.push(...supersededBy(take.mark, [candidate]));
+    superseded.push(...supersededBy(take.mark, [candidate]).superseded);
   }
   const begun = await snapshots.create(
     set.session,

@@ -7,9 +7,19 @@ interface Run {
   trigger?: string | undefined;
 }
 
-/** The points of a run that came to no good: they hold nothing that the point which the run makes now lacks. */
-export function supersededBy<P extends Point & Run>(run: Run, points: readonly P[]): Decision<P>[] {
-  return points
-    .filter(point => !point.good && runKey(point) === runKey(run))
-    .map(point => ({ point, reasons: ["unfinished, replaced by the point of this run"] }));
+/**
+ * Sets the points apart that a run has made before and that came to no good: they hold nothing that the point which it
+ * makes now lacks.
+ */
+export function supersededBy<P extends Point & Run>(
+  run: Run,
+  points: readonly P[],
+): { superseded: Decision<P>[]; staying: P[] } {
+  const isSuperseded = (point: P) => !point.good && runKey(point) === runKey(run);
+  return {
+    superseded: points
+      .filter(isSuperseded)
+      .map(point => ({ point, reasons: ["unfinished, replaced by the point of this run"] })),
+    staying: points.filter(point => !isSuperseded(point)),
+  };
 }

@@ -155,8 +155,8 @@ export const cinderSnapshot = resourceType({
     const due = wanted(given) && !present.some(point => point.good && runKey(point) === runKey(given));
     const coming = due ? [{ ...comingPoint(given, context), time: asOf }] : [];
     const begun = present.some(point => point.status === "creating" && runKey(point) === runKey(given));
-    const superseded = due && !begun ? supersededBy(given, present) : [];
-    const staying = present.filter(point => !superseded.some(({ point: gone }) => gone === point));
+    const { superseded, staying } =
+      due && !begun ? supersededBy(given, present) : { superseded: [], staying: present };
     const { keep, remove } = decide([...staying, ...adopted, ...coming], policyOf(given), howOf(given, asOf));
     const trigger = given.trigger ? ` (trigger '${given.trigger}')` : "";
     return [

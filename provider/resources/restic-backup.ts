@@ -178,8 +178,9 @@ export const resticBackup = resourceType({
     const isDue = given.snapshotId !== "" && !pointOf(present, given);
     const asOf = asOfOf(given, new Date(given.takenAt ?? context.now));
     const coming = isDue ? [comingPoint(given, asOf)] : [];
-    const superseded = isDue ? supersededBy(given, present) : [];
-    const staying = present.filter(point => !superseded.some(({ point: gone }) => gone === point));
+    const { superseded, staying } = isDue
+      ? supersededBy(given, present)
+      : { superseded: [], staying: present };
     const { keep, remove } = judge([...staying, ...coming], given, asOf);
     const other = state && !isSameRepository(given, state) ? state.points.length : 0;
     return [

@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { factor } from "../deadlines";
+import { until } from "../until";
 
 export interface Answer {
   status: number;
@@ -57,14 +57,15 @@ export class Client {
   /** Polls until the volume or snapshot has one of the statuses; 404 counts as "gone". */
   async waitFor(path: string, ...statuses: string[]): Promise<string> {
     const seen: string[] = [];
-    for (const deadline = Date.now() + 5000 * factor; Date.now() < deadline; ) {
+    const reached = async () => {
       const answer = await this.send("GET", path);
       const status = answer.status === 404 ? "gone" : (answer.body.volume ?? answer.body.snapshot).status;
       if (seen.at(-1) !== status) seen.push(status);
-      if (statuses.includes(status)) return status;
-      await new Promise(resolve => setTimeout(resolve, 3));
-    }
-    throw new Error(`${path} went ${seen.join(", ")}, not to ${statuses.join(" or ")}`);
+      return statuses.includes(status) && (status as string);
+    };
+    return until(`${path} to be ${statuses.join(" or ")}`, reached, { seconds: 5, every: 3 }).catch(error => {
+      throw new Error(`${error.message}; it went ${seen.join(", ")}`, { cause: error });
+    });
   }
 }
 

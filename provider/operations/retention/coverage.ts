@@ -1,7 +1,7 @@
 import { nextSlot, type Schedule, slots } from "../schedule";
 import { wallAt } from "../time-zone";
 import { bucketOf, cutoff, day } from "./buckets";
-import { countRules, durationRules, isNothing, type Period, type Retention } from "./policy";
+import { type Period, type Retention, rulesIn } from "./policy";
 import { malformed } from "./validation";
 
 /**
@@ -21,15 +21,11 @@ export function daysCovered(retention: Retention, schedule: Schedule, around: Da
   if (!last || malformed(retention).length > 0) return 0;
   const year = { schedule, begin: around.getTime(), last: last.getTime() };
   const covered = [coveredByCount(year, undefined, retention.minimum ?? 1)];
-  for (const property of Object.keys(countRules) as (keyof typeof countRules)[]) {
-    const count = retention[property] ?? 0;
+  for (const rule of rulesIn(retention)) {
     // A single bucket leaves a single point, whatever the period.
-    if (count > 0) covered.push(coveredByCount(year, count === 1 ? undefined : countRules[property], count));
-  }
-  if (retention.keepForDays) covered.push(coveredByWindow(year, undefined, retention.keepForDays));
-  for (const property of Object.keys(durationRules) as (keyof typeof durationRules)[]) {
-    const window = retention[property];
-    if (window && !isNothing(window)) covered.push(coveredByWindow(year, durationRules[property], window));
+    if (rule.kind === "count")
+      covered.push(coveredByCount(year, rule.count === 1 ? undefined : rule.period, rule.count));
+    else if (rule.kind === "window") covered.push(coveredByWindow(year, rule.period, rule.window));
   }
   return Math.max(...covered) / day;
 }

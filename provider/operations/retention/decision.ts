@@ -1,14 +1,5 @@
 import { bucketOf, cutoff } from "./buckets";
-import {
-  countRules,
-  durationRules,
-  hasRule,
-  isNothing,
-  type Period,
-  type Retention,
-  type TagSet,
-  tagsOf,
-} from "./policy";
+import { type GivenRule, type Period, type Retention, rulesIn, type TagSet, tagsOf } from "./policy";
 import { malformed } from "./validation";
 
 /** A recovery point of any kind. */
@@ -68,10 +59,11 @@ export function applyRetention<P extends Point>(
       throw new RangeError(`applying retention: the time of ${id} is not valid`);
   }
   const ordered = [...points].sort(newestFirst);
-  if (!hasRule(retention))
+  const given = rulesIn(retention);
+  if (given.length === 0)
     return { keep: ordered.map(point => ({ point, reasons: ["no rule"] })), remove: [] };
 
-  const newRules = () => rulesOf(retention, options.asOf.getTime(), options.timeZone ?? "UTC");
+  const newRules = () => given.map(rule => walking(rule, options.asOf.getTime(), options.timeZone ?? "UTC"));
   const forGood = newRules();
   const forOthers = newRules();
   const minimum = retention.minimum ?? 1;
@@ -105,26 +97,15 @@ export function applyRetention<P extends Point>(
   return { keep, remove };
 }
 
-function rulesOf(retention: Retention, asOf: number, zone: string): Rule[] {
-  const rules: Rule[] = [];
-  for (const property of Object.keys(countRules) as (keyof typeof countRules)[]) {
-    const count = retention[property] ?? 0;
-    const period = countRules[property];
-    if (count > 0) rules.push(period ? bucketRule(period, count, zone) : lastRule(count));
-  }
-  if (retention.keepForDays) {
-    const days = retention.keepForDays;
-    rules.push(windowRule(cutoff(days, zone, asOf), `${days} day${days === 1 ? "" : "s"}`));
-  }
-  for (const property of Object.keys(durationRules) as (keyof typeof durationRules)[]) {
-    const window = retention[property];
-    if (window === undefined || isNothing(window)) continue;
-    const period = durationRules[property];
-    const from = cutoff(window, zone, asOf);
-    rules.push(period ? bucketWindowRule(period, from, window, zone) : windowRule(from, window));
-  }
-  if (retention.keepTags?.length) rules.push(tagRule(retention.keepTags));
-  return rules;
+/** What a rule becomes for one walk. */
+function walking(rule: GivenRule, asOf: number, zone: string): Rule {
+  if (rule.kind === "tags") return tagRule(rule.sets);
+  const { period } = rule;
+  if (rule.kind === "count") return period ? bucketRule(period, rule.count, zone) : lastRule(rule.count);
+  const { window } = rule;
+  const from = cutoff(window, zone, asOf);
+  const words = typeof window === "number" ? `${window} day${window === 1 ? "" : "s"}` : window;
+  return period ? bucketWindowRule(period, from, words, zone) : windowRule(from, words);
 }
 
 function lastRule(count: number): Rule {

@@ -54,16 +54,28 @@ export const durationRules = {
   keepWithinYearly: "yearly",
 } as const;
 
-/** Whether any rule keeps anything. */
-export function hasRule(retention: Retention): boolean {
-  const counts = Object.keys(countRules) as (keyof typeof countRules)[];
-  const windows = Object.keys(durationRules) as (keyof typeof durationRules)[];
-  return (
-    counts.some(property => (retention[property] ?? 0) > 0) ||
-    (retention.keepForDays ?? 0) > 0 ||
-    windows.some(property => !isNothing(retention[property] ?? 0)) ||
-    (retention.keepTags ?? []).length > 0
-  );
+/** A rule that a retention gives. */
+export type GivenRule =
+  | { kind: "count"; period: Period | undefined; count: number }
+  /** A number is a window in days. */
+  | { kind: "window"; period: Period | undefined; window: number | string }
+  | { kind: "tags"; sets: readonly TagSet[] };
+
+/** The rules that a retention gives, without those of 0, in the order in which their reasons stand. */
+export function rulesIn(retention: Retention): GivenRule[] {
+  const rules: GivenRule[] = [];
+  for (const property of Object.keys(countRules) as (keyof typeof countRules)[]) {
+    const count = retention[property] ?? 0;
+    if (count > 0) rules.push({ kind: "count", period: countRules[property], count });
+  }
+  if (retention.keepForDays) rules.push({ kind: "window", period: undefined, window: retention.keepForDays });
+  for (const property of Object.keys(durationRules) as (keyof typeof durationRules)[]) {
+    const window = retention[property];
+    if (window !== undefined && !isNothing(window))
+      rules.push({ kind: "window", period: durationRules[property], window });
+  }
+  if (retention.keepTags?.length) rules.push({ kind: "tags", sets: retention.keepTags });
+  return rules;
 }
 
 /** The tags of one set. */
@@ -85,9 +97,8 @@ export function parseDuration(
   return duration;
 }
 
-/** Whether a window holds no time. */
-export function isNothing(window: string | number): boolean {
-  if (typeof window === "number") return window === 0;
+/** Whether a duration holds no time. */
+function isNothing(window: string): boolean {
   const { years, months, days, hours } = parseDuration(window) ?? { years: 0, months: 0, days: 0, hours: 0 };
   return years + months + days + hours === 0;
 }

@@ -1,4 +1,4 @@
-import { countRules, durationRules, hasRule, parseDuration, type Retention, tagsOf } from "./policy";
+import { countRules, durationRules, parseDuration, type Retention, rulesIn, tagsOf } from "./policy";
 
 /**
  * What is wrong with a retention, by property: values that cannot be, and policies that would keep nothing (no rule, or
@@ -7,7 +7,7 @@ import { countRules, durationRules, hasRule, parseDuration, type Retention, tags
 export function validateRetention(retention: Retention): { property: string; reason: string }[] {
   const problems = malformed(retention);
   if (problems.length > 0) return problems;
-  if (!hasRule(retention)) {
+  if (rulesIn(retention).length === 0) {
     return [
       {
         property: "retention",
@@ -15,7 +15,7 @@ export function validateRetention(retention: Retention): { property: string; rea
       },
     ];
   }
-  if (!hasRule({ ...retention, keepTags: undefined })) {
+  if (rulesIn({ ...retention, keepTags: undefined }).length === 0) {
     return [
       {
         property: "keepTags",

@@ -12,7 +12,11 @@ import { needs, skips } from "../../needs.js";
 import { until } from "../../until.js";
 import { killHard, password, start, temporaryDirectory, tidyUp, volume } from "./fixture.js";
 
-const wanted = process.env.OSBACKUP_TEST_SERVICES === "1";
+/** Half a minute. */
+function needsOutage(context: Mocha.Context): void {
+  if (process.env.OSBACKUP_TEST_SERVICES !== "1")
+    skips(context, "is part of an outage, which OSBACKUP_TEST_SERVICES=1 runs");
+}
 
 describe("Repository on a REST server", function () {
   this.timeout(120_000);
@@ -90,7 +94,7 @@ describe("Repository on a REST server", function () {
   });
 
   it("does not initialise when the server is gone, and ends a backup that loses it at its deadline", async function () {
-    if (!wanted) return skips(this, "an outage takes half a minute, OSBACKUP_TEST_SERVICES=1 runs it");
+    needsOutage(this);
     const repository = at("outage");
     await repository.ensureInitialised();
     const source = await volume({ a: randomBytes(150_000_000) });
@@ -125,7 +129,7 @@ describe("Repository on a REST server", function () {
   });
 
   it("reports the snapshots that an append-only server keeps", async function () {
-    if (!wanted) return skips(this, "an outage takes half a minute, OSBACKUP_TEST_SERVICES=1 runs it");
+    needsOutage(this);
     const repository = at("tenant");
     const [kept] = await repository.snapshots();
     assert.ok(kept);

@@ -13,7 +13,7 @@ import { dirname, join } from "node:path";
 import { cleanUp, openVolume } from "../../../../provider/movers/local";
 import { nfsFile } from "../../../../provider/movers/local/attach";
 import { loopDevices } from "../../../../provider/movers/local/loop";
-import { needsRoot, skips } from "../../../needs";
+import { skips } from "../../../needs";
 import {
   cleanLab,
   expectedWay,
@@ -22,6 +22,7 @@ import {
   killHard,
   leftovers,
   local,
+  needsMount,
   needsQcow2,
   occupy,
   openElsewhere,
@@ -122,7 +123,7 @@ describe(`cleanUp by ${expectedWay}`, () => {
   });
 
   it("detaches a loop device that was never mounted", async function () {
-    needsRoot(this);
+    needsMount(this);
     const device = sh("losetup", "-f", "--show", image).trim();
     assert.deepEqual(await cleanUp(mountPath, local(image)), [`detached ${device} from ${image}`]);
     assert.deepEqual(leftovers(folder), []);

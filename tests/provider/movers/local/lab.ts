@@ -46,6 +46,11 @@ export const sh = (program: string, ...args: string[]): string =>
 export const has = (program: string): boolean =>
   path.split(":").some(folder => existsSync(join(folder, program)));
 
+/** Skips a test where mount(2) and loop devices are not allowed, as to root in many containers. */
+export function needsMount(context: Mocha.Context): void {
+  if (!isRoot) skips(context, "this user may not mount");
+}
+
 /** Skips a test where images in qcow2 cannot be read. */
 export function needsQcow2(context: Mocha.Context): void {
   needs(context, "qemu-img", "qemu-storage-daemon");

@@ -2,14 +2,13 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { mountAt, unmount } from "../../../../provider/movers/local/mounts";
-import { needsRoot } from "../../../needs";
-import { cleanLab, occupy, sh, temporaryFolder } from "./lab";
+import { cleanLab, needsMount, occupy, sh, temporaryFolder } from "./lab";
 
 describe("unmount", () => {
   let path: string;
 
   beforeEach(function () {
-    needsRoot(this);
+    needsMount(this);
     path = join(temporaryFolder(), "with a blank \\ and é");
     mkdirSync(path);
     sh("mount", "-t", "tmpfs", "first", path);

@@ -26,7 +26,7 @@ import {
   openVolume,
   VolumeError,
 } from "../../../../provider/movers/local";
-import { needs, needsRoot, skips } from "../../../needs";
+import { needs, skips } from "../../../needs";
 import {
   cleanLab,
   expectedWay,
@@ -35,6 +35,7 @@ import {
   isRoot,
   leftovers,
   local,
+  needsMount,
   occupy,
   openElsewhere,
   partitionedImage,
@@ -109,7 +110,7 @@ describe(`openVolume by ${expectedWay}`, () => {
 
   for (const type of ["xfs", "btrfs"]) {
     it(`gives back all 50 synced files of a ${type} image copied while mounted`, async function () {
-      needsRoot(this);
+      needsMount(this);
       needs(this, `mkfs.${type}`);
       const original = join(folder, "original.img");
       sh("truncate", "-s", type === "xfs" ? "320M" : "128M", original);
