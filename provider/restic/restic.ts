@@ -1,6 +1,14 @@
+import { statfs } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { childEnvironment, type ResolvedAccess, redactorOf } from "./access";
-import { classify, distill, isKind, ResticError, type ResticErrorDetails } from "./errors";
+import {
+  classify,
+  distill,
+  isKind,
+  ResticError,
+  type ResticErrorDetails,
+  type ResticErrorKind,
+} from "./errors";
 import { localFiles } from "./local-files";
 import {
   describeOwner,
@@ -13,6 +21,7 @@ import {
   unlockWouldHitStranger,
 } from "./locks";
 import { type Command, endedChildren, type Finished, findBinary, run } from "./run";
+import { mostStill } from "./stillness";
 import { isAtLeast, oldestSupported, parseVersion, type ResticVersion, supports } from "./version";
 
 /** Takes one line for the operator. */
@@ -77,6 +86,7 @@ export class Restic {
     const finished = await run({
       ...call,
       binary: await findBinary(this.options.binary),
+      stillSeconds: isLocal(call, this.access) ? mostStill.localSeconds : mostStill.remoteSeconds,
       arguments: [...this.access.arguments, ...call.arguments],
       environment: childEnvironment(this.access, {
         RESTIC_PROGRESS_FPS: "1",
@@ -89,7 +99,7 @@ export class Restic {
     if (finished.exitCode !== undefined && accepted.includes(finished.exitCode)) return finished;
     if ((finished.killed || finished.stopped) && finished.pid > 0 && takesLock(call))
       await this.clearOwnLock(finished.pid);
-    throw this.failure(call, finished, version);
+    throw await this.failure(call, finished, version);
   }
 
   /** Runs a command and waits for the repository's lock as long as the options allow. */
@@ -135,18 +145,18 @@ export class Restic {
     }
   }
 
-  private failure(call: Call, finished: Finished, version: ResticVersion): ResticError {
+  private async failure(call: Call, finished: Finished, version: ResticVersion): Promise<ResticError> {
     const text = finished.stderr.join("\n");
     const details: ResticErrorDetails = { exitCode: finished.exitCode };
-    const kind =
-      finished.stopped ??
-      (finished.exitCode === undefined ? "failed" : classify(finished.exitCode, text, this.access.localPath));
+    const still = finished.stopped === "still" ? await standstill(call, this.access) : undefined;
+    const kind = still?.kind ?? endedAs(finished, text, this.access.localPath);
     const owner = kind === "locked" ? ownerInText(text) : undefined;
     if (owner) details.locks = [owner];
     let reason = distill(finished.stderr);
     if (finished.stopped === "cancelled") reason = "cancelled";
     else if (finished.stopped === "timeout")
       reason = `not done within ${call.timeoutSeconds} s${reason && `; ${reason}`}`;
+    else if (still) reason = still.reason + (reason && `; ${reason}`);
     else if (owner) reason = `repository is locked by ${describeOwner(owner)}`;
     else if (finished.exitCode === undefined) reason = `restic was killed${reason && `; ${reason}`}`;
     else if (/ciphertext verification failed/.test(text))
@@ -251,6 +261,36 @@ export const wholeSeconds = 86_400;
 
 /** Whoever cancels does not want to wait for an unreachable server. */
 const cleanUpSeconds = 30;
+
+function endedAs(
+  { stopped, exitCode }: Finished,
+  text: string,
+  localPath: string | undefined,
+): ResticErrorKind {
+  if (stopped === "cancelled" || stopped === "timeout") return stopped;
+  return exitCode === undefined ? "failed" : classify(exitCode, text, localPath);
+}
+
+function isLocal(call: Call, access: ResolvedAccess): boolean {
+  return access.localPath !== undefined && (call.source === undefined || call.source.localPath !== undefined);
+}
+
+/** restic's packs have 16 MiB, and a chunk more; with less room left the next one fails */
+const roomOfPackBytes = 32 * 1024 * 1024;
+
+/** What brought a restic to a standstill that did not say so. */
+async function standstill(
+  call: Call,
+  access: ResolvedAccess,
+): Promise<{ kind: ResticErrorKind; reason: string }> {
+  const seconds = isLocal(call, access) ? mostStill.localSeconds : mostStill.remoteSeconds;
+  const reason = `restic came to a standstill and was ended after ${seconds} s without any work`;
+  if (access.localPath === undefined) return { kind: "unreachable", reason };
+  const disk = await statfs(access.localPath).catch(() => undefined);
+  if (disk === undefined || disk.bavail * disk.bsize >= roomOfPackBytes) return { kind: "failed", reason };
+  const mebibytes = Math.floor((disk.bavail * disk.bsize) / 1024 ** 2);
+  return { kind: "no-space", reason: `${reason}: the repository's disk has ${mebibytes} MiB left` };
+}
 
 const remedies: Partial<Record<ResticError["kind"], string>> = {
   "wrong-password": "check the repository's password",

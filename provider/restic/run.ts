@@ -1,13 +1,12 @@
 import { type ChildProcess, type ChildProcessByStdio, execFile, spawn } from "node:child_process";
-import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { constants } from "node:fs";
-import { access, type FileHandle, open, unlink } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { access } from "node:fs/promises";
 import { delimiter, join, resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { ResticError } from "./errors";
-import { LineSplitter } from "./messages";
+import { OutputFile } from "./output-file";
+import { Stillness } from "./stillness";
 
 /** One run of the binary. */
 export interface Command {
@@ -26,7 +25,12 @@ export interface Command {
   onStarted?: ((pid: number) => void) | undefined;
   signal?: AbortSignal | undefined;
   timeoutSeconds?: number | undefined;
+  /** ends it when it has done nothing for so long; without it only the deadline does */
+  stillSeconds?: number | undefined;
 }
+
+/** Why a run was ended from here; "still": it did nothing any more. */
+export type Stopped = "cancelled" | "timeout" | "still";
 
 /** How a run ended. */
 export interface Finished {
@@ -36,7 +40,7 @@ export interface Finished {
   /** the lines of standard error; the middle of a long one is left out */
   stderr: string[];
   /** why this process stopped it */
-  stopped: "cancelled" | "timeout" | undefined;
+  stopped: Stopped | undefined;
   /** it had to be killed and may have left its lock */
   killed: boolean;
   pid: number;
@@ -107,7 +111,7 @@ async function follow(
   let stopped: Finished["stopped"];
   let killed = false;
   let killTimer: NodeJS.Timeout | undefined;
-  const stop = (reason: "cancelled" | "timeout") => {
+  const stop = (reason: Stopped) => {
     if (stopped || child.exitCode !== null || child.signalCode !== null) return;
     stopped = reason;
     child.kill("SIGINT");
@@ -128,15 +132,31 @@ async function follow(
       ? undefined
       : setTimeout(() => stop("timeout"), Math.min(timeoutSeconds * 1000, 2 ** 31 - 1));
 
+  const stillness = new Stillness(pid, {
+    seconds: command.stillSeconds,
+    outputBytes: async () => (await errors.size()) + ((await output?.size()) ?? 0),
+    waitsForUs: () => {
+      if (child.stdin && !child.stdin.writableEnded && child.stdin.writableLength === 0) return true;
+      return child.stdout !== null && child.stdout.readableLength > 0;
+    },
+    onStill: () => stop("still"),
+  });
+
   const stderr: string[] = [];
   errors.onLine(raw => {
     // restic clears the terminal's line even where there is none
     const line = raw.replace(clearLine, "");
     command.onErrorLine?.(line);
+    stillness.says(line);
     if (stderr.length >= mostErrorLines.first + mostErrorLines.last) stderr.splice(mostErrorLines.first, 1);
     stderr.push(line.length > 20_000 && !line.startsWith("{") ? line.slice(0, 20_000) : line);
   });
-  if (command.onLine) output?.onLine(command.onLine);
+  const { onLine } = command;
+  if (onLine)
+    output?.onLine(line => {
+      stillness.says(line);
+      onLine(line);
+    });
   const drained = child.stdout ? command.drain?.(child.stdout) : undefined;
   // a failed drain is reported by whoever gave it; the run must still end
   drained?.catch(cancel);
@@ -151,6 +171,7 @@ async function follow(
   endedChildren.add(pid);
   clearTimeout(deadline);
   clearTimeout(killTimer);
+  stillness.end();
   command.signal?.removeEventListener("abort", cancel);
   callOff();
   await drained?.catch(() => {});
@@ -165,74 +186,6 @@ async function follow(
     killed: killed || (exitCode === undefined && stopped === undefined),
     pid,
   };
-}
-
-/** A file without a name that a process writes to and this one reads, while and after it does. */
-class OutputFile {
-  private position = 0;
-  private splitter: LineSplitter | undefined;
-  private timer: NodeJS.Timeout | undefined;
-  private reading: Promise<void> = Promise.resolve();
-
-  private constructor(private readonly file: FileHandle) {}
-
-  static async open(): Promise<OutputFile> {
-    const path = join(tmpdir(), `osbackup-output-${randomUUID()}`);
-    try {
-      const file = await open(path, "ax+", 0o600);
-      await unlink(path);
-      return new OutputFile(file);
-    } catch (error) {
-      throw new ResticError("failed", `making a file for restic's output: ${(error as Error).message}`);
-    }
-  }
-
-  get descriptor(): number {
-    return this.file.fd;
-  }
-
-  /** Passes each line on, four times a second. */
-  onLine(onLine: (line: string) => void): void {
-    this.splitter = new LineSplitter(onLine);
-    this.timer = setInterval(() => void this.readOn().catch(() => {}), 250);
-  }
-
-  private readOn(): Promise<void> {
-    this.reading = this.reading.then(async () => {
-      const chunk = Buffer.allocUnsafe(256 * 1024);
-      for (;;) {
-        const { bytesRead } = await this.file.read(chunk, 0, chunk.length, this.position);
-        if (bytesRead === 0) return;
-        this.position += bytesRead;
-        this.splitter?.write(chunk.subarray(0, bytesRead));
-      }
-    });
-    return this.reading;
-  }
-
-  /** Passes the last lines on, when the process has ended. */
-  async rest(): Promise<void> {
-    clearInterval(this.timer);
-    await this.readOn();
-    this.splitter?.end();
-  }
-
-  async whole(): Promise<string> {
-    const { size } = await this.file.stat();
-    const content = Buffer.alloc(size);
-    for (let at = 0; at < size; ) {
-      const { bytesRead } = await this.file.read(content, at, size - at, at);
-      if (bytesRead === 0) break;
-      at += bytesRead;
-    }
-    return content.toString("utf8");
-  }
-
-  async close(): Promise<void> {
-    clearInterval(this.timer);
-    await this.reading.catch(() => {});
-    await this.file.close();
-  }
 }
 
 function killGroup(pid: number): void {

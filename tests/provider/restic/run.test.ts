@@ -103,6 +103,36 @@ describe("run", () => {
     await assert.rejects(run({ binary, arguments: [], environment, onLine }), { message: "of the caller" });
   });
 
+  describe("of a process that does nothing any more", () => {
+    const stillSeconds = 1;
+    const ending = { arguments: [], environment, timeoutSeconds: 4 };
+
+    it("ends it, though it tells the time", async function () {
+      this.timeout(20_000);
+      const binary = await program(
+        `n=0; while :; do n=$((n+1)); echo '{"seconds_elapsed":'$n',"bytes_done":7}'; sleep 0.2; done`,
+      );
+      const finished = await run({ ...ending, binary, stillSeconds, onLine: () => {} });
+      assert.equal(finished.stopped, "still");
+    });
+
+    for (const [what, body, more] of [
+      ["says something new", "n=0; while :; do n=$((n+1)); echo $n; sleep 0.2; done", { onLine: () => {} }],
+      [
+        "moves data",
+        "while :; do echo $(head -c 100000 /dev/zero | tr '\\0' x) > /dev/null; sleep 0.2; done",
+        {},
+      ],
+      ["uses the processor", "while :; do :; done", {}],
+      ["waits for its input", "exec cat", { feed: () => {} }],
+    ] as const)
+      it(`lets one be that ${what}`, async function () {
+        this.timeout(20_000);
+        const finished = await run({ ...ending, binary: await program(body), stillSeconds, ...more });
+        assert.equal(finished.stopped, "timeout");
+      });
+  });
+
   for (const [name, withSetpriv] of [
     ["setpriv", true],
     ["a watching shell, where there is no setpriv", false],
