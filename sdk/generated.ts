@@ -69,13 +69,13 @@ export interface CinderSnapshotOutputs {
   takenAt: string;
   /** Size of the volume at that moment, in GiB. */
   sizeGib: number;
-  /** All points of the set, newest first, each with why it is kept. */
+  /** All points of the set, newest first, each with why it is kept; `status` where it is not `available`. */
   points: {
     snapshotId: string;
     name: string;
     slot?: string | undefined;
     takenAt: string;
-    status: string;
+    status?: string | undefined;
     keptBecause: string[];
   }[];
   /** What the last run removed, and why. */

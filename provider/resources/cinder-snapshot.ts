@@ -95,7 +95,8 @@ const pointOutput = z.object({
   name: z.string(),
   slot: z.string().optional(),
   takenAt: z.string(),
-  status: z.string(),
+  /** Cinder's, where it is not `available` */
+  status: z.string().optional(),
   keptBecause: z.array(z.string()),
 });
 
@@ -105,7 +106,11 @@ const outputs = z.object({
     .string()
     .describe("When the current point was taken, ISO 8601 in UTC; empty before the first one."),
   sizeGib: z.number().describe("Size of the volume at that moment, in GiB."),
-  points: z.array(pointOutput).describe("All points of the set, newest first, each with why it is kept."),
+  points: z
+    .array(pointOutput)
+    .describe(
+      "All points of the set, newest first, each with why it is kept; `status` where it is not `available`.",
+    ),
   removed: z
     .array(z.object({ snapshotId: z.string(), time: z.string(), because: z.array(z.string()) }))
     .describe("What the last run removed, and why."),
@@ -361,7 +366,7 @@ function keptOf(
   const { awaitsCopy, ...options } = howOf(state, asOfOf(state, context));
   const { keep, remove } = applyRetention(present, policyOf(state), options);
   const others = awaitsCopy
-    ? remove.map(({ point }) => ({ point, reasons: ["until the copy of a newer point is proven"] }))
+    ? remove.map(({ point }) => ({ point, reasons: ["until a newer copy is proven"] }))
     : remove;
   return {
     kept: [...keep, ...others].sort((a, b) => b.point.time.getTime() - a.point.time.getTime()),
@@ -383,7 +388,7 @@ function outputsOf(
       name: point.name,
       ...(point.slot ? { slot: point.slot } : {}),
       takenAt: point.takenAt,
-      status: point.status,
+      ...(point.status === "available" ? {} : { status: point.status }),
       keptBecause: reasons,
     })),
     removed,

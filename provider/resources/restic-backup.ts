@@ -301,7 +301,7 @@ async function converge(given: Inputs, state: BackupState | undefined, context: 
         filesTotal: moved.filesTotal,
         bytesTotal: moved.bytesTotal,
         bytesAdded: moved.bytesAdded,
-        durationSeconds: moved.durationSeconds,
+        durationSeconds: Math.round(moved.durationSeconds * 1000) / 1000,
         readBy: moved.how,
       }
     : { ...before, phase: "Succeeded" };

@@ -151,8 +151,7 @@ export class VolumeBackup extends pulumi.ComponentResource {
     this.retention = pulumi.output(args.retention);
     this.nextDue = this.snapshot.nextDue;
     this.points = this.backup.points;
-    // The points stand in the backup's own state: once is enough.
-    const { volumeId, schedule, retention, nextDue } = this;
-    this.registerOutputs({ volumeId, schedule, retention, nextDue });
+    // The state of the three has it all: once is enough.
+    this.registerOutputs();
   }
 }
