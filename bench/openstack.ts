@@ -1,7 +1,5 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, request } from "node:http";
-import type { AddressInfo } from "node:net";
 import { cpus, tmpdir, totalmem } from "node:os";
 import path from "node:path";
 import { reaches } from "../tests/contract/clouds";
@@ -12,6 +10,7 @@ import { installVenv } from "../tests/services/install";
 import type { Row } from "./benchmark";
 import { record, table } from "./report";
 import { BenchStack, findEngine } from "./stack";
+import { describeTrace, type Tracer, tracingProxy } from "./trace";
 
 const snapshots = 100;
 /** The loop runs on these and is scaled up: each of its commands starts Python and logs in, alike every time. */
@@ -32,13 +31,13 @@ async function main(): Promise<void> {
   const backends = ["rbd", "nfs"] as const;
   const venv = await installVenv("venv-client", ["python-openstackclient==10.5.0"]);
   const cloud = await openstack({ backends: [...backends] });
-  const counter = await countingProxy();
+  const tracer = await tracingProxy();
   const rows: Row[] = [];
   try {
     await liftQuota(cloud);
-    for (const backend of backends) rows.push(...(await compare(backend, venv, cloud, counter)));
+    for (const backend of backends) rows.push(...(await compare(backend, venv, cloud, tracer)));
   } finally {
-    counter.stop();
+    tracer.stop();
     await cloud.stop();
   }
   const memory = Math.round(totalmem() / 2 ** 30);
@@ -47,17 +46,19 @@ async function main(): Promise<void> {
   record("bench:openstack", "npm run bench:openstack", machine, table(rows));
 }
 
-async function compare(backend: Backend, venv: string, cloud: Openstack, counter: Counter): Promise<Row[]> {
+async function compare(backend: Backend, venv: string, cloud: Openstack, tracer: Tracer): Promise<Row[]> {
   const directory = mkdtempSync(path.join(tmpdir(), "osbackup-bench-openstack-"));
   try {
     console.error(`${backend}: creating ${snapshots} volumes`);
     const volumes = await makeVolumes(cloud.environment, backend);
-    const environment = { ...cloud.environment, ...through(counter.url) };
+    const environment = { ...cloud.environment, ...through(tracer.url) };
     const measure = async (name: string, act: () => Promise<number>): Promise<Way> => {
-      const before = counter.calls();
+      tracer.begin();
       const seconds = await act();
-      const way = { seconds, calls: counter.calls() - before };
+      const trace = tracer.end();
+      const way = { seconds, calls: trace.calls.length };
       console.error(`${backend}: ${name} ${way.seconds.toFixed(1)} s, ${way.calls} calls`);
+      for (const line of describeTrace(trace)) console.error(`  ${line}`);
       return way;
     };
     const stack = await prepareStack(path.join(directory, "sets"), environment);
@@ -229,40 +230,6 @@ function through(proxy: string): Record<string, string> {
     no_proxy: "",
     NO_PROXY: "",
     no_grpc_proxy: "127.0.0.1,localhost",
-  };
-}
-
-interface Counter {
-  url: string;
-  calls(): number;
-  stop(): void;
-}
-
-/** A proxy of plain HTTP that counts what goes through it. */
-async function countingProxy(): Promise<Counter> {
-  let calls = 0;
-  const server = createServer((incoming, outgoing) => {
-    calls++;
-    const onward = request(
-      new URL(incoming.url as string),
-      { method: incoming.method, headers: incoming.headers },
-      answer => {
-        outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-        answer.pipe(outgoing);
-      },
-    );
-    onward.on("error", () => outgoing.destroy());
-    incoming.pipe(onward);
-  });
-  await new Promise<void>(resolve => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: `http://127.0.0.1:${port}`,
-    calls: () => calls,
-    stop: () => {
-      server.close();
-      server.closeAllConnections();
-    },
   };
 }
 

@@ -10,6 +10,7 @@ import { openVolume } from "../provider/movers/local";
 import { type Benchmark, type Row, ratioRow } from "./benchmark";
 import { apiDelayMs, settleMs } from "./sets";
 import { BenchStack, childSeconds, findEngine, type Measured, type StoredResource } from "./stack";
+import { kindOf } from "./trace";
 
 /** Sets in one stack; the first figure is the one that CPU and the scripts are compared at. */
 const sizes = (process.env.BENCH_SLOT_SETS ?? "100,200").split(",").map(Number);
@@ -310,12 +311,4 @@ const size = (value: unknown): number => Buffer.byteLength(JSON.stringify(value 
 /** What was said of the sets. `pulumi` says each line twice, as it comes and among the diagnostics, with another beginning. */
 function linesOf(output: string): number {
   return new Set(output.match(/\[set-\d+-\w+\].*/g)).size;
-}
-
-/** A request's path without its ids. */
-function kindOf(asked: string): string {
-  return asked
-    .replace(/^.*\/v3\/(?:[0-9a-f]{32}\/)?/, "")
-    .replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, "…")
-    .replace(/\?(.*)$/, (_, query: string) => `?${query.replaceAll(/=[^&]*/g, "")}`);
 }

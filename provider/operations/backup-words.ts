@@ -1,7 +1,7 @@
 import type { MovedBackup } from "../movers/mover";
-import { partialTag, pointOf, type ResticPoint } from "./restic-set";
-import type { Decision } from "./retention";
-import { describePoint, namedPoints } from "./words";
+import { partialTag, type ResticPoint } from "./restic-set";
+import { pointOf } from "./set-point";
+import { describePoint } from "./words";
 
 /** How a run ended, in the words of the operator that people come from. */
 export function runWords(
@@ -17,14 +17,6 @@ export function runWords(
   return (
     `Succeeded: ${what}, ${moved.filesTotal} files, ${moved.bytesAdded} bytes added in ` +
     `${moved.durationSeconds.toFixed(1)} s by ${moved.how}${missing}`
-  );
-}
-
-/** `1 unfinished restic snapshot: 0e9d3c1a of 2026-11-24T02:00:00Z` */
-export function supersededWords(superseded: Decision<ResticPoint>[]): string {
-  return namedPoints(
-    superseded.map(({ point }) => point),
-    "unfinished restic snapshot",
   );
 }
 

@@ -1,6 +1,5 @@
 import type { Repository } from "../restic";
 import { type ResticPoint, resticPoints } from "./restic-set";
-import { applyRetention, type Decision, type Retention } from "./retention";
 
 /**
  * What this process knows of the points in a repository, of every owner: one listing, kept true by the process's own
@@ -57,21 +56,17 @@ async function noteForgotten(repository: Repository, ids: readonly string[]): Pr
 }
 
 /**
- * Lets go of what the policy no longer keeps, together with what other sets of this process let go in the repository:
- * one restic call forgets it when the last backup has ended. `forgetTogether` waits for that.
+ * Lets go of points, together with what other sets of this process let go in the repository: one restic call forgets it
+ * when the last backup has ended. `forgetTogether` waits for that.
  */
 export function letGo(
   repository: Repository,
   points: readonly ResticPoint[],
-  retention: Retention,
-  options: { asOf: Date; timeZone: string; signal?: AbortSignal | undefined },
-): { kept: Decision<ResticPoint>[]; removed: Decision<ResticPoint>[] } {
-  const { keep, remove } = applyRetention([...points], retention, options);
-  if (remove.length > 0) {
-    const joined = together.get(repository) ?? beginForgetting(repository, options.signal);
-    joined.ids.push(...withOriginals(remove.map(({ point }) => point)));
-  }
-  return { kept: keep, removed: remove };
+  signal: AbortSignal | undefined,
+): void {
+  if (points.length === 0) return;
+  const joined = together.get(repository) ?? beginForgetting(repository, signal);
+  joined.ids.push(...withOriginals(points));
 }
 
 /** What one restic call forgets for many sets. */

@@ -1,6 +1,6 @@
 import type { Repository, ResticSnapshot } from "../restic";
-import { fromTags, managedBy, runKey } from "./marks";
-import type { Point } from "./retention";
+import { fromTags, managedBy } from "./marks";
+import type { SetPoint } from "./set-point";
 
 /** The tag of a point for which restic could not read every file. It is kept and never counts as good. */
 export const partialTag = "partial";
@@ -9,12 +9,9 @@ export const partialTag = "partial";
 export const unprovenTag = "unproven";
 
 /** A recovery point that is a restic snapshot. */
-export interface ResticPoint extends Point {
+export interface ResticPoint extends SetPoint {
   owner: string;
   tags: string[];
-  slot: string | undefined;
-  trigger: string | undefined;
-  takenAt: string;
   /** The snapshot that this one was written for, to carry more tags, where an append-only store has kept it. */
   original?: string;
 }
@@ -58,12 +55,4 @@ export function asPoint(snapshot: Pick<ResticSnapshot, "id" | "tags" | "time">):
     trigger: mark.trigger,
     takenAt: mark.takenAt ?? snapshot.time.toISOString(),
   };
-}
-
-/** The good point of one run, where it exists. */
-export function pointOf(
-  points: readonly ResticPoint[],
-  run: { slot?: string | undefined; trigger?: string | undefined },
-): ResticPoint | undefined {
-  return points.find(point => point.good && runKey(point) === runKey(run));
 }

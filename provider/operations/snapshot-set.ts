@@ -1,24 +1,20 @@
 import { type Session, snapshots } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
 import { inCindersWords } from "./cinders-words";
-import { type Copy, retainCopied } from "./copied";
+import type { Copy } from "./copied";
 import { inventoryOf, type Marked, timeOf } from "./inventory";
 import { type Mark, metadataKeys, runKey, toMetadata } from "./marks";
 import { removeUntilGone } from "./remove";
-import { applyRetention, type Decision, type Point, type Retention } from "./retention";
-import { supersededBy } from "./superseded";
+import type { Decision } from "./retention";
+import { type SetPoint, supersededBy } from "./set-point";
 import { UndoList, undoSignal } from "./undo-list";
 import { snapshotKind, WaitError, waitForStatus } from "./watch";
 
 /** A recovery point that is a Cinder snapshot. Good means `available`. */
-export interface SnapshotPoint extends Point {
-  snapshotId: string;
+export interface SnapshotPoint extends SetPoint {
   name: string;
   status: string;
   sizeGib: number;
-  slot: string | undefined;
-  trigger: string | undefined;
-  takenAt: string;
   copy: Copy | undefined;
 }
 
@@ -48,7 +44,6 @@ export function asPoint(found: Marked<Snapshot>): SnapshotPoint {
     id: row.id,
     time,
     good: row.status === "available",
-    snapshotId: row.id,
     name: row.name ?? "",
     status: row.status,
     sizeGib: row.size,
@@ -145,31 +140,6 @@ export async function removePoint(set: SnapshotSet, id: string): Promise<void> {
   await inventoryOf(set.session).noteGone(id);
 }
 
-/** What retention decided and did to a set. */
-export interface Pruned<P extends Point> {
-  kept: Decision<P>[];
-  removed: Decision<P>[];
-  /** Points that should have gone and could not, with the reason. */
-  failed: { point: P; reason: string }[];
-}
-
-/** How the retention of one set is applied. */
-export interface RetentionOptions {
-  asOf: Date;
-  timeZone: string;
-  /** Whether a point counts only once its copy is proven in a repository. */
-  awaitsCopy: boolean;
-}
-
-/** What the policy says of these points of one set, newest first. */
-export function decide(
-  members: readonly SnapshotPoint[],
-  retention: Retention,
-  { awaitsCopy, ...options }: RetentionOptions,
-): { keep: Decision<SnapshotPoint>[]; remove: Decision<SnapshotPoint>[] } {
-  return (awaitsCopy ? retainCopied : applyRetention)(members, retention, options);
-}
-
 /** Writes on a set's point that its copy in a repository is proven. A point that is gone has nothing to be told. */
 export async function markCopied(set: SnapshotSet, id: string): Promise<void> {
   const inventory = inventoryOf(set.session);
@@ -180,27 +150,21 @@ export async function markCopied(set: SnapshotSet, id: string): Promise<void> {
   await inventory.noteSnapshot({ ...found.row, metadata: { ...found.row.metadata, ...metadata } });
 }
 
-/** Removes what the policy no longer keeps, oldest first. A failure does not stop the others; it is reported. */
-export async function prune(
+/** Removes points, and returns those that are gone and why the others are not. A failure does not stop the others. */
+export async function removePoints(
   set: SnapshotSet,
-  retention: Retention,
-  options: RetentionOptions,
-): Promise<Pruned<SnapshotPoint>> {
-  const decided = decide(await points(set), retention, options);
+  decisions: readonly Decision<SnapshotPoint>[],
+): Promise<{ removed: Decision<SnapshotPoint>[]; failures: string[] }> {
   const removed: Decision<SnapshotPoint>[] = [];
-  const failed: { point: SnapshotPoint; reason: string }[] = [];
+  const failures: string[] = [];
+  // the oldest is asked for first
   await Promise.all(
-    [...decided.remove].reverse().map(async decision => {
-      try {
-        await removePoint(set, decision.point.id);
-        removed.push(decision);
-      } catch (error) {
-        failed.push({
-          point: decision.point,
-          reason: error instanceof Error ? error.message : String(error),
-        });
-      }
-    }),
+    [...decisions].reverse().map(decision =>
+      removePoint(set, decision.point.id).then(
+        () => removed.push(decision),
+        (error: unknown) => failures.push(error instanceof Error ? error.message : String(error)),
+      ),
+    ),
   );
-  return { kept: decided.keep, removed, failed };
+  return { removed, failures };
 }

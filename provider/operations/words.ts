@@ -9,11 +9,16 @@ export function describePoint(point: { id: string; time: Date; slot?: string | u
   return `${point.id.slice(0, 8)} of ${point.slot || instant(point.time)}`;
 }
 
+/** An id as a message shows it: restic's are long, and known by their first eight characters. */
+export function shortId(id: string): string {
+  return id.length > 36 ? id.slice(0, 8) : id;
+}
+
 /** `keeps 3, removes 1: c118235a of 2026-11-24T02:00:00Z (beyond the last 3)`; every point that goes is named. */
 export function tally<P extends Point & { slot?: string | undefined }>(
   kept: number,
   gone: readonly Decision<P>[],
-  verb: "removes" | "removed" | "forgets" | "forgot" | "forgets with the run's last backup",
+  verb: string,
 ): string {
   if (gone.length === 0) return `keeps ${kept}`;
   const named = gone.map(({ point, reasons }) => `${describePoint(point)} (${reasons.join(", ")})`);

@@ -92,6 +92,11 @@ export const timing = {
     .meta({ computed: true }),
 };
 
+/** The set's name: given, or the resource's. */
+export function setNameOf(given: { set?: string | undefined; owner: string }): string {
+  return given.set ?? given.owner.split("/").slice(2).join("/") ?? given.owner;
+}
+
 export const deletionPolicy = z.enum(["delete", "retain"]);
 
 /** The schedule of a resource, where it has one. The seed spreads `daily-random` sets over the day. */

@@ -6,8 +6,7 @@ import {
   releaseUnused,
   type TemporaryVolumeSpec,
 } from "../operations/temporary-volume";
-import { setNameOf } from "./cinder-snapshot";
-import { owner, place, set } from "./inputs";
+import { owner, place, set, setNameOf } from "./inputs";
 import { type Context, resourceType } from "./resource";
 
 const inputs = z.object({

@@ -1,17 +1,30 @@
 import { runKey } from "./marks";
 import type { Decision, Point } from "./retention";
 
-/** What makes one run different from every other. */
-interface Run {
+/** What makes one run of a set different from every other. */
+export interface Run {
   slot?: string | undefined;
   trigger?: string | undefined;
+}
+
+/** A recovery point of a set, of whatever kind. */
+export interface SetPoint extends Point {
+  slot: string | undefined;
+  trigger: string | undefined;
+  /** when the data was captured, ISO 8601 in UTC */
+  takenAt: string;
+}
+
+/** The good point of one run, where it exists. */
+export function pointOf<P extends SetPoint>(points: readonly P[], run: Run): P | undefined {
+  return points.find(point => point.good && runKey(point) === runKey(run));
 }
 
 /**
  * Sets the points apart that a run has made before and that came to no good: they hold nothing that the point which it
  * makes now lacks.
  */
-export function supersededBy<P extends Point & Run>(
+export function supersededBy<P extends SetPoint>(
   run: Run,
   points: readonly P[],
 ): { superseded: Decision<P>[]; staying: P[] } {

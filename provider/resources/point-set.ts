@@ -1,0 +1,185 @@
+import { instant, type Mark } from "../operations/marks";
+import type { Decision } from "../operations/retention";
+import { pointOf, type Run, type SetPoint, supersededBy } from "../operations/set-point";
+import { describePoint, namedPoints, sentence, shortId, tally } from "../operations/words";
+import { setNameOf } from "./inputs";
+import type { Given, PointStore, Shown } from "./point-store";
+import { type Context, PartialFailure } from "./resource";
+
+/**
+ * The lifecycle that every kind of set has: observe, ensure the point of the slot, let go of what retention no longer
+ * keeps, and say before and after which points go and why.
+ */
+export function pointSet<G extends Given, O extends Shown, P extends SetPoint, Own extends Partial<O>>(
+  store: PointStore<G, O, P, Own>,
+) {
+  const [removes, removed] = store.verbs;
+  const currentOf = (state: O) => state[store.idKey] as string;
+
+  function outputsOf(kept: Decision<P>[], gone: Shown["removed"], own: Own): O {
+    return {
+      ...store.current(kept.find(({ point }) => point.good)?.point),
+      ...own,
+      points: kept.map(({ point, reasons }) => ({
+        [store.idKey]: point.id,
+        ...store.describe(point),
+        ...(point.slot ? { slot: point.slot } : {}),
+        takenAt: point.takenAt,
+        keptBecause: reasons,
+      })),
+      removed: gone,
+    } as unknown as O;
+  }
+
+  function explained(points: readonly P[], given: G, context: Context): Decision<P>[] {
+    const asOf = asOfOf(given, context);
+    if (store.explain) return newestFirst(store.explain(points, given, asOf));
+    const { keep, remove } = store.judge(points, given, asOf);
+    return newestFirst([...keep, ...remove]);
+  }
+
+  /** Retention counts back from the newest slot, never from the wall clock. */
+  function asOfOf(given: G, context: Context): Date {
+    return given.slot ? new Date(given.slot) : store.momentOf(given, context);
+  }
+
+  async function converge(given: G, state: (G & O) | undefined, context: Context): Promise<O> {
+    if (store.rests?.(given))
+      return { ...outputsOf([], [], store.own(given, state)), ...(state ? { points: state.points } : {}) };
+    const taken = await store.take(given, state, context);
+    const { superseded, partial } = taken;
+    const { remove } = store.judge(taken.points, given, asOfOf(given, context));
+    const end = await taken.remove(remove);
+    const gone = new Set(end.removed.map(({ point }) => point.id));
+    const left = taken.points.filter(({ id }) => !gone.has(id));
+    const outputs = outputsOf(
+      explained(left, given, context),
+      [...superseded, ...end.removed].map(({ point, reasons }) => ({
+        [store.idKey]: point.id,
+        time: instant(point.time),
+        because: reasons,
+      })),
+      taken.own ?? store.own(given, state),
+    );
+    if (taken.words || partial || superseded.length + end.removed.length > 0)
+      context.log(
+        sentence(
+          taken.words,
+          superseded.length > 0 ? `${removed} ${unfinished(superseded)}` : undefined,
+          tally(left.length, end.removed, end.later ?? removed),
+        ),
+      );
+    const fresh = { id: given.owner, outputs: outputs as Record<string, unknown> };
+    if (end.failure)
+      throw new PartialFailure(`${partial ?? store.done}, but ${end.failure.words}`, fresh, end.failure);
+    if (partial) throw new PartialFailure(partial, fresh);
+    return outputs;
+  }
+
+  const unfinished = (superseded: Decision<P>[]) =>
+    namedPoints(
+      superseded.map(({ point }) => point),
+      `unfinished ${store.noun}`,
+    );
+
+  return {
+    async plan(state: (G & O) | undefined, given: G, context: Context) {
+      const asOf = asOfOf(given, context);
+      const present = await store.before(given, state, context);
+      const adopted = (await store.adopted?.(given, state, context)) ?? [];
+      const isDue = store.wants(given) && !pointOf(present, given);
+      const { superseded, staying } =
+        isDue && !store.isBegun?.(present, given)
+          ? supersededBy(given, present)
+          : { superseded: [], staying: present };
+      const coming = isDue ? [comingPoint(store, given, asOf)] : [];
+      const { keep, remove } = store.judge([...staying, ...adopted, ...coming], given, asOf);
+      const other = state && store.isElsewhere?.(given, state) ? state.points.length : 0;
+      return [
+        sentence(
+          ...adopted.map(point => `will adopt snapshot ${describePoint(point)}`),
+          isDue ? store.announce(given) : undefined,
+          tally(keep.length, [...superseded, ...remove], removes),
+          other > 0
+            ? `${other} ${store.noun}${other === 1 ? "" : "s"} in the repository before are left there`
+            : undefined,
+        ),
+      ];
+    },
+
+    async drift(state: G & O, given: G, context: Context) {
+      // another place is a change of its own
+      if (store.isElsewhere?.(given, state) || !store.wants(given) || state.points.length === 0) return [];
+      const current = currentOf(state);
+      if (!current && state.points.some(isGood)) return [`the newest ${store.noun} has vanished`];
+      const present = await store.before(given, state, context);
+      if (current && !present.some(point => point.id === current))
+        return [`${store.noun} ${shortId(current)} has vanished`];
+      return store.ailing?.(present) ?? [];
+    },
+
+    async create(given: G, context: Context) {
+      return { id: given.owner, outputs: await converge(given, undefined, context) };
+    },
+
+    async read(id: string, state: G & O, context: Context) {
+      const own = store.own(state, state);
+      if (state.points.length === 0 && !store.wants(state)) return { id, outputs: outputsOf([], [], own) };
+      const present = await store.present(state, context);
+      if (present.length === 0 && state.points.length > 0) return undefined;
+      const outputs = outputsOf(explained(present, state, context), state.removed, own);
+      // an older point does not take the place of a newest one that is gone: what is missing would be forgotten
+      const isLost = store.wants(state) && !present.some(point => point.id === currentOf(state));
+      return { id, outputs: isLost ? { ...outputs, ...store.current(undefined) } : outputs };
+    },
+
+    update: (_id: string, state: G & O, given: G, context: Context) => converge(given, state, context),
+
+    async delete(_id: string, state: G & O, context: Context) {
+      await store.leave?.(state, context);
+      if (state.deletionPolicy === "retain") {
+        const count = state.points.length;
+        context.log(`deletionPolicy is 'retain': ${count} ${store.noun}${count === 1 ? " stays" : "s stay"}`);
+        return;
+      }
+      const present = await store.present(state, context);
+      await store.clear(present, state, context);
+      if (present.length > 0) context.log(`${removed} ${namedPoints(present, store.noun)}`);
+    },
+  };
+}
+
+/** The point that the coming run will make, for the preview's arithmetic. */
+function comingPoint<G extends Given, O extends Shown, P extends SetPoint, Own extends Partial<O>>(
+  store: PointStore<G, O, P, Own>,
+  given: G,
+  time: Date,
+): P {
+  const { slot, trigger } = given;
+  const common: SetPoint = { id: "coming", time, good: true, slot, trigger, takenAt: instant(time) };
+  return { ...common, ...store.coming(given) } as P;
+}
+
+/** The mark of a run's point. */
+export function markOf(given: Given, state: Run | undefined, takenAt: Date): Mark {
+  const slotPassed = state === undefined || state.slot !== given.slot;
+  return {
+    owner: given.owner,
+    set: setNameOf(given),
+    role: "recovery-point",
+    slot: given.slot,
+    trigger: given.trigger,
+    takenAt: instant(takenAt),
+    // a second point of one slot, for a trigger, stands in retention where its data is from
+    time: slotPassed && given.slot ? given.slot : instant(takenAt),
+  };
+}
+
+/** Whether a point in the outputs of the last run was good. */
+function isGood(point: { good?: boolean; status?: string }): boolean {
+  return point.good !== false && (point.status ?? "available") === "available";
+}
+
+function newestFirst<P extends SetPoint>(decisions: Decision<P>[]): Decision<P>[] {
+  return decisions.sort((a, b) => b.point.time.getTime() - a.point.time.getTime());
+}

@@ -1,0 +1,189 @@
+import { type BackUpVolume, backUpVolume } from "../operations/back-up-volume";
+import { partialWords, runWords } from "../operations/backup-words";
+import { runKey } from "../operations/marks";
+import { forgetPoints, forgetTogether, knownPoints, letGo } from "../operations/restic-inventory";
+import { type ResticPoint, resticPoints } from "../operations/restic-set";
+import { applyRetention, type Decision, type Retention } from "../operations/retention";
+import { isKind, type Repository } from "../restic";
+import { setNameOf } from "./inputs";
+import { markOf } from "./point-set";
+import type { PointStore, Removed, Taken } from "./point-store";
+import { accessOf } from "./repository-access";
+import type { Context } from "./resource";
+import type { Inputs, Outputs } from "./restic-backup-schema";
+import { hasUnknown } from "./unknown";
+
+type BackupState = Inputs & Outputs;
+
+/** What the outputs tell of the last backup. */
+type LastRun = Pick<
+  Outputs,
+  "phase" | "filesTotal" | "bytesTotal" | "bytesAdded" | "durationSeconds" | "readBy"
+>;
+
+/** Recovery points that are restic snapshots of one source. */
+export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
+  noun: "restic snapshot",
+  verbs: ["forgets", "forgot"],
+  done: "the backup is in the repository",
+  idKey: "resticSnapshotId",
+
+  wants: given => given.snapshotId !== "",
+  rests: given => given.snapshotId === "",
+  momentOf: (given, context) => new Date(given.takenAt ?? context.now),
+
+  // a repository that is not known or not there yet holds none
+  async before(given, state, context) {
+    if (given.repository === undefined || hasUnknown(given.repository)) return [];
+    const known = knownPoints(repositoryOf(given, context), ownersOf(given), context.signal);
+    return known.catch(error => {
+      if (state === undefined && isKind(error, "no-repository")) return [];
+      throw error;
+    });
+  },
+  present: (state, context) => resticPoints(repositoryOf(state, context), ownersOf(state), context.signal),
+  judge(points, { retention, timeZone }, asOf) {
+    if (retention) return applyRetention([...points], retention as Retention, { asOf, timeZone });
+    return { keep: points.map(point => ({ point, reasons: ["no retention"] })), remove: [] };
+  },
+
+  take,
+  clear: (points, state, context) => forgetPoints(repositoryOf(state, context), points, context.signal),
+  async leave(state, context) {
+    await context.mover.cleanup({ owner: state.owner, log: context.log });
+  },
+
+  coming: ({ owner }) => ({ owner, tags: [] }),
+  announce: ({ slot }) => `will back up the recovery point of ${slot || "this run"} into the repository`,
+  describe: ({ good }) => ({ good }),
+  current: point => ({ resticSnapshotId: point?.id ?? "" }),
+  own: (_given, state) => ({
+    phase: state?.phase ?? "Pending",
+    filesTotal: state?.filesTotal ?? 0,
+    bytesTotal: state?.bytesTotal ?? 0,
+    bytesAdded: state?.bytesAdded ?? 0,
+    durationSeconds: state?.durationSeconds ?? 0,
+    readBy: state?.readBy ?? "",
+  }),
+  isElsewhere: (given, state) => given.repository?.url !== state.repository.url,
+};
+
+async function take(
+  given: Inputs,
+  state: BackupState | undefined,
+  context: Context,
+): Promise<Taken<ResticPoint, LastRun>> {
+  const repository = repositoryOf(given, context);
+  const isOver = repository.announceBackup();
+  try {
+    const run = runOf(given, state, repository, context);
+    const { moved, points, superseded } = await backUpVolume(run);
+    return {
+      points,
+      superseded,
+      words: moved?.partial ? undefined : runWords(moved, points, given),
+      partial: moved?.partial ? partialWords(moved, points) : undefined,
+      own: moved
+        ? {
+            phase: moved.partial ? "PartiallyFailed" : "Succeeded",
+            filesTotal: moved.filesTotal,
+            bytesTotal: moved.bytesTotal,
+            bytesAdded: moved.bytesAdded,
+            durationSeconds: Math.round(moved.durationSeconds * 1000) / 1000,
+            readBy: moved.how,
+          }
+        : { ...resticStore.own(given, state), phase: "Succeeded" },
+      remove: decisions => forget(repository, decisions, isOver, context),
+    };
+  } catch (error) {
+    // it may be the last one, which the points of other sets wait for
+    await forgetTogether(repository, isOver).catch((second: Error) =>
+      context.log(`warning: old points of other sets stay until their next slot: ${second.message}`),
+    );
+    throw error;
+  }
+}
+
+function runOf(
+  given: Inputs,
+  state: BackupState | undefined,
+  repository: Repository,
+  context: Context,
+): BackUpVolume {
+  const { log, signal } = context;
+  const session = context.session(given);
+  const takenAt = resticStore.momentOf(given, context);
+  const { volumeId, ...temporaryVolume } = given.temporaryVolume;
+  return {
+    session,
+    mover: context.mover,
+    repository,
+    access: accessOf(given.repository),
+    mark: markOf(given, state, takenAt),
+    owners: ownersOf(given),
+    temporaryVolume: {
+      ...temporaryVolume,
+      set: setNameOf(given),
+      snapshotId: given.snapshotId,
+      slot: given.slot,
+      expiresAfterSeconds: given.timeoutSeconds + 86_400,
+    },
+    temporaryVolumeId: volumeId,
+    source: given.source && {
+      session,
+      ...given.source,
+      timeoutSeconds: given.temporaryVolume.timeoutSeconds,
+      log,
+      signal,
+    },
+    onFailure: given.onFailure,
+    isNew: !isDone(given, state),
+    content: given.content,
+    paths: given.paths,
+    exclude: given.exclude,
+    host: given.host ?? setNameOf(given),
+    takenAt,
+    timeoutSeconds: given.timeoutSeconds,
+    allowUnreadable: given.allowUnreadable,
+    now: context.now,
+    log,
+    signal,
+  };
+}
+
+/** Together with the points of other sets, when the run's last backup has ended. */
+async function forget(
+  repository: Repository,
+  decisions: Decision<ResticPoint>[],
+  isOver: () => void,
+  { signal }: Context,
+): Promise<Removed<ResticPoint>> {
+  try {
+    letGo(
+      repository,
+      decisions.map(({ point }) => point),
+      signal,
+    );
+    const isForgotten = await forgetTogether(repository, isOver);
+    return { removed: decisions, later: isForgotten ? undefined : "forgets with the run's last backup" };
+  } catch (error) {
+    isOver();
+    const words = `old points could not be forgotten: ${(error as Error).message}`;
+    return { removed: [], failure: { words, cause: error } };
+  }
+}
+
+function repositoryOf(given: Inputs, context: Context): Repository {
+  return context.repository(accessOf(given.repository));
+}
+
+/** Whose points make up the set. */
+function ownersOf(given: Inputs): string[] {
+  return [given.owner, ...(given.formerOwners ?? [])];
+}
+
+/** Whether the state already holds the point of this run. */
+function isDone(given: Inputs, state: BackupState | undefined): boolean {
+  if (state === undefined || resticStore.isElsewhere?.(given, state)) return false;
+  return state.resticSnapshotId !== "" && runKey(state) === runKey(given);
+}

@@ -1,0 +1,161 @@
+import { snapshots } from "../openstack";
+import { adopt, handOver } from "../operations/adoption";
+import { type Copy, retainCopied } from "../operations/copied";
+import { instant, type Mark, runKey } from "../operations/marks";
+import { applyRetention, type Retention } from "../operations/retention";
+import {
+  asPoint,
+  points,
+  removePoint,
+  removePoints,
+  type SnapshotPoint,
+  type SnapshotSet,
+  takePoint,
+} from "../operations/snapshot-set";
+import { describePoint } from "../operations/words";
+import type { Inputs, Outputs } from "./cinder-snapshot-schema";
+import { nextDue, retentionOf, setNameOf } from "./inputs";
+import { markOf } from "./point-set";
+import type { Judged, PointStore, Taken } from "./point-store";
+import type { Context } from "./resource";
+
+/** What the outputs tell of a set whatever points it has. */
+type Own = Pick<Outputs, "nextDue">;
+
+/** Recovery points that are Cinder snapshots of one volume. */
+export const snapshotStore: PointStore<Inputs, Outputs, SnapshotPoint, Own> = {
+  noun: "recovery point",
+  verbs: ["removes", "removed"],
+  done: "the recovery point was taken",
+  idKey: "snapshotId",
+
+  // not while paused, and not with a schedule's count of 0
+  wants: given => (given.schedule === undefined ? !given.paused : given.slot !== ""),
+  momentOf: (_given, context) => context.now,
+
+  // those of a renamed resource carry its former name until it runs
+  async before(given, state, context) {
+    const owners = new Set([given.owner, ...(state?.owner === undefined ? [] : [state.owner])]);
+    const members = setOf(given, context);
+    return (await Promise.all([...owners].map(owner => points({ ...members, owner })))).flat();
+  },
+  present: (state, context) => points(setOf(state, context)),
+  judge: (members, given, asOf) =>
+    judgeBy(given.awaitsCopy ? retainCopied : applyRetention, members, given, asOf),
+
+  // whether the copy that a point waits for is proven makes no difference until the next run
+  explain(members, given, asOf) {
+    const { keep, remove } = judgeBy(applyRetention, members, given, asOf);
+    const reasons = ["until a newer copy is proven"];
+    return [...keep, ...(given.awaitsCopy ? remove.map(({ point }) => ({ point, reasons })) : remove)];
+  },
+
+  take,
+  async clear(present, state, context) {
+    await Promise.all(present.map(point => removePoint(setOf(state, context), point.id)));
+  },
+
+  coming: given => ({ name: "", status: "available", sizeGib: 0, copy: copyOf(given) }),
+  announce: ({ slot, trigger }) =>
+    `will take the recovery point of ${slot || "now"}${trigger ? ` (trigger '${trigger}')` : ""}`,
+  describe: ({ name, status }) => ({ name, ...(status === "available" ? {} : { status }) }),
+  current: point => ({
+    snapshotId: point?.id ?? "",
+    takenAt: point?.takenAt ?? "",
+    sizeGib: point?.sizeGib ?? 0,
+  }),
+  own: given => ({ nextDue: nextDue(given) ?? "" }),
+
+  async adopted(given, state, context) {
+    if (!isAdopting(given, state)) return [];
+    const row = await snapshots.get(context.session(given), given.adoptId, { signal: context.signal });
+    return [asPoint({ row, mark: adoptedMark(given, given.adoptId, row) })];
+  },
+  isBegun: (members, given) =>
+    members.some(point => point.status === "creating" && runKey(point) === runKey(given)),
+  ailing: members =>
+    members
+      .filter(point => point.status.startsWith("error"))
+      .map(point => `recovery point ${point.id} is '${point.status}'`),
+};
+
+async function take(
+  given: Inputs,
+  state: (Inputs & Outputs) | undefined,
+  context: Context,
+): Promise<Taken<SnapshotPoint, Own>> {
+  const members = setOf(given, context);
+  if (state && state.owner !== given.owner) await handOver(members, state.owner);
+  if (isAdopting(given, state)) {
+    const { adoptId } = given;
+    await adopt(members, adoptId, row => adoptedMark(given, adoptId, row));
+  }
+  const taken = snapshotStore.wants(given)
+    ? await takePoint(members, {
+        name: nameOf(given, context),
+        description: given.description,
+        force: given.force,
+        metadata: given.metadata,
+        mark: { ...markOf(given, state, context.now), copy: copyOf(given) },
+      })
+    : undefined;
+  return {
+    points: await points(members),
+    words: taken?.made ? `took recovery point ${describePoint(taken.point)}` : undefined,
+    superseded: taken?.superseded ?? [],
+    async remove(decisions) {
+      const { removed, failures } = await removePoints(members, decisions);
+      const count = `${failures.length} old point${failures.length === 1 ? "" : "s"}`;
+      const words = `${count} could not be removed: ${failures.join("; ")}`;
+      return { removed, failure: failures.length > 0 ? { words } : undefined };
+    },
+  };
+}
+
+/** Without any retention (a schedule with count 0) everything stays. */
+function judgeBy(
+  apply: typeof retainCopied,
+  members: readonly SnapshotPoint[],
+  given: Inputs,
+  asOf: Date,
+): Judged<SnapshotPoint> {
+  const policy: Retention = retentionOf(given) ?? { keepLast: Number.MAX_SAFE_INTEGER };
+  return apply(members, policy, { asOf, timeZone: given.timeZone });
+}
+
+function setOf(given: Inputs, context: Context): SnapshotSet {
+  return {
+    session: context.session(given),
+    owner: given.owner,
+    volumeId: given.volumeId,
+    timeoutSeconds: given.timeoutSeconds,
+    log: context.log,
+    signal: context.signal,
+  };
+}
+
+/** What the mark of a new point says of its copy. */
+function copyOf(given: Inputs): Copy | undefined {
+  return given.awaitsCopy ? "awaited" : undefined;
+}
+
+/** S0's pattern; the timestamp is the slot's, so that the name says which slot it is. */
+function nameOf(given: Inputs, context: Context): string {
+  if (given.name) return given.name;
+  const stamp = (given.slot || instant(context.now)).replaceAll(/[-:]/g, "");
+  return `${given.namePrefix}-${setNameOf(given)}`.slice(0, 255 - stamp.length - 1).concat("-", stamp);
+}
+
+/** Whether this run takes a snapshot that was made by other means into the set. */
+function isAdopting(
+  given: Inputs,
+  state: Pick<Inputs, "adoptId"> | undefined,
+): given is Inputs & { adoptId: string } {
+  return given.adoptId !== undefined && given.adoptId !== state?.adoptId;
+}
+
+function adoptedMark(given: Inputs, id: string, row: { created_at?: string }): Mark {
+  const takenAt = new Date(`${(row.created_at ?? "").slice(0, 19)}Z`);
+  const mark = markOf({ ...given, slot: "" }, undefined, takenAt);
+  return { ...mark, slot: undefined, trigger: `adopted ${id}`, copy: copyOf(given) };
+}
