@@ -49,7 +49,11 @@ export async function runEngineCli(argv: string[]): Promise<number> {
       .option("--expect-no-changes", "fail when there is anything to change")
       .option("--json", "print one JSON document")
       .option("--diff", "show which inputs change")
-      .option("-p, --parallel <n>", "how many operations run at once", positiveInteger)
+      .addOption(
+        new Option("-p, --parallel <n>", "how many operations run at once; default four for each core")
+          .env("PULUMI_PARALLEL")
+          .argParser(positiveInteger),
+      )
       .option("-c, --config <key=value>", "configuration for this run", collect, [])
       .action(async (flags: RunFlags) => finish(await runOperation(name, flags)));
 

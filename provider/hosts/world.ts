@@ -1,7 +1,7 @@
 import { setMaxListeners } from "node:events";
+import { stackOf } from "../base/marks";
 import { localMover } from "../movers/local/local-mover";
 import { ConfigError, openSession, resolveCloud, type Session } from "../openstack";
-import { stackOf } from "../operations/marks";
 import { leftovers, sweep } from "../operations/sweep";
 import type { Context } from "../resources/resource";
 import { openRepository, type Repository, type RepositoryAccess } from "../restic";

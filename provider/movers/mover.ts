@@ -1,5 +1,5 @@
 import type { Session } from "../openstack";
-import type { BackupResult, RepositoryAccess } from "../restic";
+import type { BackupResult, Repository } from "../restic";
 
 /** One run: which volume goes into which repository, and under which name. */
 export interface BackupRun {
@@ -10,7 +10,7 @@ export interface BackupRun {
   isDetached?: boolean | undefined;
   /** `<project>/<stack>/<resource name>`: the same mount path and host in every run of a set depend on it. */
   owner: string;
-  repository: RepositoryAccess;
+  repository: Repository;
   /** "file" reads the file system, "block" streams the device, "auto" takes files where there are any. */
   content: "auto" | "file" | "block";
   /** Inside the volume, beginning at its root; `["/"]` is everything. */
@@ -41,7 +41,7 @@ export interface RestoreRun {
   /** As BackupRun's. */
   isDetached?: boolean | undefined;
   owner: string;
-  repository: RepositoryAccess;
+  repository: Repository;
   resticSnapshotId: string;
   content: "file" | "block";
   /** The restic snapshot's tags, which tell what its files do not. */

@@ -1,7 +1,7 @@
+import { type Mark, toMetadata } from "../base/marks";
 import { snapshots } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
 import { inventoryOf } from "./inventory";
-import { type Mark, toMetadata } from "./marks";
 import type { SnapshotSet } from "./snapshot-set";
 
 /** A renamed resource keeps its points: their mark follows the owner. */

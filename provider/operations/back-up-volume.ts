@@ -1,8 +1,9 @@
+import { instant, type Mark, toTags } from "../base/marks";
+import { UndoList, undoSignal } from "../base/undo-list";
 import type { MovedBackup, Mover } from "../movers/mover";
 import type { Session } from "../openstack";
 import type { Volume } from "../openstack/volumes";
-import { isKind, type Repository, type RepositoryAccess } from "../restic";
-import { instant, type Mark, toTags } from "./marks";
+import { isKind, type Repository } from "../restic";
 import { leavesSnapshot, markUnproven, noteBegun, noteProven, tagPoints } from "./proof";
 import { forgetPoints, knownPoints, noteMade, unlockOnce } from "./restic-inventory";
 import { asPoint, partialTag, type ResticPoint } from "./restic-set";
@@ -10,7 +11,6 @@ import type { Decision } from "./retention";
 import { pointOf, supersededBy } from "./set-point";
 import { markCopied, points, removePoint, type SnapshotSet } from "./snapshot-set";
 import { ensureTemporaryVolume, releaseTemporaryVolumes, type TemporaryVolumeSpec } from "./temporary-volume";
-import { UndoList, undoSignal } from "./undo-list";
 import { type AllowUnreadable, isAllowed } from "./unreadable";
 
 /** One run of a ResticBackup. */
@@ -18,7 +18,6 @@ export interface BackUpVolume {
   session: Session;
   mover: Mover;
   repository: Repository;
-  access: RepositoryAccess;
   /** The mark of the point to make; its owner is the backup's. */
   mark: Mark;
   /** Whose points make up the set: the mark's owner and those it had before. */
@@ -91,7 +90,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
         volumeId: volume.id,
         isDetached: volume.status === "available",
         owner: run.mark.owner,
-        repository: run.access,
+        repository,
         content: run.content,
         paths: run.paths,
         exclude: run.exclude,

@@ -1,8 +1,8 @@
+import { fromMetadata, type Mark, type Role } from "../base/marks";
+import { snapshotKind, volumeKind } from "../cinder/watch";
 import { type Session, undefinedIfNotFound, volumes } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
 import type { Volume } from "../openstack/volumes";
-import { fromMetadata, type Mark, type Role } from "./marks";
-import { snapshotKind, volumeKind } from "./watch";
 
 /** A Cinder object of ours with its mark read. */
 export interface Marked<T> {

@@ -1,8 +1,8 @@
+import { instant, metadataKeys } from "../base/marks";
 import { type Session, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
 import { type Repository, ResticError } from "../restic";
 import { inventoryOf } from "./inventory";
-import { instant, metadataKeys } from "./marks";
 import { lookAgain } from "./restic-inventory";
 import { type ResticPoint, resticPoints, unprovenTag } from "./restic-set";
 import { describePoint } from "./words";

@@ -1,5 +1,5 @@
+import { fromTags, managedBy } from "../base/marks";
 import type { Repository, ResticSnapshot } from "../restic";
-import { fromTags, managedBy } from "./marks";
 import type { SetPoint } from "./set-point";
 
 /** The tag of a point for which restic could not read every file. It is kept and never counts as good. */

@@ -1,12 +1,12 @@
+import { fromMetadata, type Mark, toMetadata } from "../base/marks";
+import { UndoList, undoSignal } from "../base/undo-list";
+import { endAttachments } from "../cinder/attach-volume";
+import { inCindersWords } from "../cinder/cinders-words";
+import { removeUntilGone } from "../cinder/remove";
+import { volumeKind, waitForStatus } from "../cinder/watch";
 import { type Session, undefinedIfNotFound, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
-import { endAttachments } from "./attach-volume";
-import { inCindersWords } from "./cinders-words";
 import { inventoryOf } from "./inventory";
-import { fromMetadata, type Mark, toMetadata } from "./marks";
-import { removeUntilGone } from "./remove";
-import { UndoList, undoSignal } from "./undo-list";
-import { volumeKind, waitForStatus } from "./watch";
 
 /** The volume to restore into: a new one, marked with its owner and what it is made from. */
 export interface RestoreTarget {

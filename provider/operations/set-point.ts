@@ -1,4 +1,4 @@
-import { runKey } from "./marks";
+import { runKey } from "../base/marks";
 import type { Decision, Point } from "./retention";
 
 /** What makes one run of a set different from every other. */

@@ -1,14 +1,14 @@
+import { type Mark, metadataKeys, runKey, toMetadata } from "../base/marks";
+import { UndoList, undoSignal } from "../base/undo-list";
+import { inCindersWords } from "../cinder/cinders-words";
+import { removeUntilGone } from "../cinder/remove";
+import { snapshotKind, WaitError, waitForStatus } from "../cinder/watch";
 import { type Session, snapshots } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
-import { inCindersWords } from "./cinders-words";
 import type { Copy } from "./copied";
 import { inventoryOf, type Marked, timeOf } from "./inventory";
-import { type Mark, metadataKeys, runKey, toMetadata } from "./marks";
-import { removeUntilGone } from "./remove";
 import type { Decision } from "./retention";
 import { type SetPoint, supersededBy } from "./set-point";
-import { UndoList, undoSignal } from "./undo-list";
-import { snapshotKind, WaitError, waitForStatus } from "./watch";
 
 /** A recovery point that is a Cinder snapshot. Good means `available`. */
 export interface SnapshotPoint extends SetPoint {

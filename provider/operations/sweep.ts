@@ -1,10 +1,10 @@
 import limited from "p-limit";
+import { stackOf } from "../base/marks";
+import { endAttachments } from "../cinder/attach-volume";
+import { remedyFor, removeUntilGone, unfinished } from "../cinder/remove";
+import { volumeKind } from "../cinder/watch";
 import { type Session, undefinedIfNotFound, volumes } from "../openstack";
-import { endAttachments } from "./attach-volume";
 import { inventoryOf } from "./inventory";
-import { stackOf } from "./marks";
-import { remedyFor, removeUntilGone, unfinished } from "./remove";
-import { volumeKind } from "./watch";
 
 /** A temporary object that no live run owns. */
 export interface Leftover {

@@ -1,13 +1,13 @@
+import { fromMetadata, instant, type Mark, toMetadata } from "../base/marks";
+import { UndoList, undoSignal } from "../base/undo-list";
+import { endAttachments } from "../cinder/attach-volume";
+import { inCindersWords } from "../cinder/cinders-words";
+import { remedyFor, removeUntilGone } from "../cinder/remove";
+import { volumeKind, WaitError, waitForStatus } from "../cinder/watch";
 import { type Session, snapshots, undefinedIfNotFound, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
-import { endAttachments } from "./attach-volume";
-import { inCindersWords } from "./cinders-words";
 import { inventoryOf } from "./inventory";
-import { fromMetadata, instant, type Mark, toMetadata } from "./marks";
 import { isEvidence } from "./proof";
-import { remedyFor, removeUntilGone } from "./remove";
-import { UndoList, undoSignal } from "./undo-list";
-import { volumeKind, WaitError, waitForStatus } from "./watch";
 
 /** A volume that exists only while something reads it: what it is made from and whose it is. */
 export interface TemporaryVolumeSpec {

@@ -1,4 +1,4 @@
-import { instant } from "./marks";
+import { instant } from "../base/marks";
 import type { Decision, Point } from "./retention";
 
 /** The words in which a set says what becomes of its points: one line before a run, one after it. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { instant } from "../operations/marks";
+import { instant } from "../base/marks";
 import { type Retention, validateRetention } from "../operations/retention";
 import { newestSlot, nextSlot, parseSchedule, type Schedule } from "../operations/schedule";
 import type { Refusal } from "./resource";

@@ -1,4 +1,4 @@
-import { instant, type Mark } from "../operations/marks";
+import { instant, type Mark } from "../base/marks";
 import type { Decision } from "../operations/retention";
 import { pointOf, type Run, type SetPoint, supersededBy } from "../operations/set-point";
 import { describePoint, namedPoints, sentence, shortId, tally } from "../operations/words";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { instant } from "../operations/marks";
+import { instant } from "../base/marks";
 import { newestSlot, parseSchedule } from "../operations/schedule";
 import { maskUrl, type Repository, ResticError, weakPassword } from "../restic";
 import { owner } from "./inputs";

@@ -1,6 +1,6 @@
+import { runKey } from "../base/marks";
 import { type BackUpVolume, backUpVolume } from "../operations/back-up-volume";
 import { partialWords, runWords } from "../operations/backup-words";
-import { runKey } from "../operations/marks";
 import { forgetPoints, forgetTogether, knownPoints, letGo } from "../operations/restic-inventory";
 import { type ResticPoint, resticPoints } from "../operations/restic-set";
 import { applyRetention, type Decision, type Retention } from "../operations/retention";
@@ -118,7 +118,6 @@ function runOf(
     session,
     mover: context.mover,
     repository,
-    access: accessOf(given.repository),
     mark: markOf(given, state, takenAt),
     owners: ownersOf(given),
     temporaryVolume: {

@@ -1,7 +1,7 @@
+import { instant, type Mark, runKey } from "../base/marks";
 import { snapshots } from "../openstack";
 import { adopt, handOver } from "../operations/adoption";
 import { type Copy, retainCopied } from "../operations/copied";
-import { instant, type Mark, runKey } from "../operations/marks";
 import { applyRetention, type Retention } from "../operations/retention";
 import {
   asPoint,

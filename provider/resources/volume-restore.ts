@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
+import { fromMetadata, instant } from "../base/marks";
+import { removeUntilGone } from "../cinder/remove";
+import { volumeKind } from "../cinder/watch";
 import { isNotFound, snapshots, undefinedIfNotFound, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
-import { fromMetadata, instant } from "../operations/marks";
-import { removeUntilGone } from "../operations/remove";
 import { pointsAmong } from "../operations/restic-set";
 import { keepRestored, restoreVolume } from "../operations/restore-volume";
-import { volumeKind } from "../operations/watch";
 import type { Repository, ResticSnapshot } from "../restic";
 import { deletionPolicy, owner, place } from "./inputs";
 import { accessOf, accessRules, repositoryAccess } from "./repository-access";
@@ -223,9 +223,9 @@ async function fromCinder(
 }
 
 async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs, "durationSeconds">> {
-  const access = accessOf(given.repository as z.output<typeof repositoryAccess>);
+  const repository = context.repository(accessOf(given.repository as z.output<typeof repositoryAccess>));
   const wanted = given.resticSnapshotId as string;
-  const all = await context.repository(access).snapshots({ signal: context.signal });
+  const all = await repository.snapshots({ signal: context.signal });
   const matching =
     wanted === "latest"
       ? all.filter(snapshot => snapshot.id === newestGood(all, given.backupOwner))
@@ -238,7 +238,7 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
   const source = `restic:${found.id}`;
   const content = found.tags.includes("content=block") ? "block" : "file";
   const rewritten = Number(/^rewritten-links=(\d+)$/m.exec(found.tags.join("\n"))?.[1] ?? 0);
-  if (content === "file") await requireRoom(given, found.id, context.repository(access), context);
+  if (content === "file") await requireRoom(given, found.id, repository, context);
   const { volume, filled } = await restoreVolume(
     { ...targetOf(given, context), sourceKey: source, sizeGib: given.sizeGib },
     (made: Volume) =>
@@ -246,7 +246,7 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
         session: context.session(given),
         volumeId: made.id,
         owner: given.owner,
-        repository: access,
+        repository,
         resticSnapshotId: found.id,
         content,
         tags: found.tags,

@@ -80,8 +80,11 @@ export class Repository {
   private readonly queue: RepositoryQueue;
   private readonly lockWaitSeconds: number;
 
-  constructor(access: RepositoryAccess, options: RepositoryOptions) {
-    this.access = resolveAccess(access);
+  constructor(
+    private readonly given: RepositoryAccess,
+    private readonly options: RepositoryOptions,
+  ) {
+    this.access = resolveAccess(given);
     this.url = this.access.shownUrl;
     this.lockWaitSeconds = options.lockWaitSeconds ?? 600;
     this.restic = new Restic(this.access, {
@@ -91,6 +94,11 @@ export class Repository {
       log: options.log,
     });
     this.queue = queueOf(this.access.key, options.maxParallelBackups);
+  }
+
+  /** The same repository, whose lines go to `log`. */
+  saying(log: Log): Repository {
+    return new Repository(this.given, { ...this.options, log });
   }
 
   /** The version of the restic binary. */

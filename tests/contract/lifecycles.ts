@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { afterCancel } from "../../provider/operations/undo-list";
+import { afterCancel } from "../../provider/base/undo-list";
 import { registry } from "../../provider/resources/registry";
 import { openRepository } from "../../provider/restic";
 import { skips } from "../needs";

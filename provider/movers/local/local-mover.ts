@@ -1,17 +1,17 @@
 import { createHash } from "node:crypto";
 import { type Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { type AttachedVolume, attachVolume, endAttachments } from "../../operations/attach-volume";
-import { pause } from "../../operations/remove";
-import { UndoList } from "../../operations/undo-list";
-import { openRepository, type Repository } from "../../restic";
+import { pause } from "../../base/pause";
+import { UndoList } from "../../base/undo-list";
+import { type AttachedVolume, attachVolume, endAttachments } from "../../cinder/attach-volume";
+import type { Repository } from "../../restic";
 import type { BackupRun, MovedBackup, Mover, RestoreRun } from "../mover";
 import { cleanUp } from "./clean-up";
 import { hashDevice, overwriteDevice } from "./device";
 import { identityFor, identityTags } from "./identity";
 import { rewrittenLinks, rewrittenLinksTag } from "./links";
 import { mountPathOf } from "./mount-path";
-import { type OpenedVolume, type OpenVolume, openVolume } from "./open-volume";
+import { type FileSource, type OpenedVolume, type OpenVolume, openVolume } from "./open-volume";
 import { restoreRoot, rootTags } from "./root";
 
 /** At most one progress line in this time. */
@@ -115,19 +115,19 @@ async function fill(
   volume: OpenedVolume,
 ): Promise<{ how: string; ownersPreserved: boolean }> {
   run.log(`restoring ${run.resticSnapshotId.slice(0, 8)} by ${volume.how}`);
-  if (volume.directory === undefined) await fillDevice(run, volume.device);
-  else await fillFiles(run, volume, volume.directory);
+  if (volume.kind === "block") await fillDevice(run, volume.device);
+  else await fillFiles(run, volume);
   return { how: volume.how, ownersPreserved: volume.ownersPreserved };
 }
 
-async function fillFiles(run: RestoreRun, volume: OpenedVolume, directory: string): Promise<void> {
-  await openRepository(run.repository, { log: run.log }).restore(run.resticSnapshotId, {
+async function fillFiles(run: RestoreRun, { directory, ownersPreserved }: FileSource): Promise<void> {
+  await run.repository.saying(run.log).restore(run.resticSnapshotId, {
     target: directory,
     verify: run.verify,
     timeoutSeconds: run.timeoutSeconds,
     signal: run.signal,
   });
-  if (volume.ownersPreserved) await restoreRoot(directory, run.tags, run);
+  if (ownersPreserved) await restoreRoot(directory, run.tags, run);
 }
 
 /** In place: a dump into a file by its name would put another file there, which is not the volume's. */
@@ -142,12 +142,10 @@ async function fillDevice(run: RestoreRun, device: OpenedVolume["device"]): Prom
   });
   const written = pipeline(hashing, target);
   written.catch(() => {}); // a failed dump is told first
-  const bytes = await openRepository(run.repository, { log: run.log }).dumpTo(
-    run.resticSnapshotId,
-    blockFileName,
-    hashing,
-    { timeoutSeconds: run.timeoutSeconds, signal: run.signal },
-  );
+  const bytes = await run.repository.saying(run.log).dumpTo(run.resticSnapshotId, blockFileName, hashing, {
+    timeoutSeconds: run.timeoutSeconds,
+    signal: run.signal,
+  });
   await written;
   if (!run.verify) return;
   if ((await hashDevice(device.path, bytes, run.signal)) !== hash.digest("hex"))
@@ -158,38 +156,22 @@ async function fillDevice(run: RestoreRun, device: OpenedVolume["device"]): Prom
 
 async function backUp(run: BackupRun, volume: OpenedVolume): Promise<MovedBackup> {
   const content = volume.kind === "fileSystem" ? "file" : "block";
-  const repository = openRepository(run.repository, { log: run.log });
+  const repository = run.repository.saying(run.log);
   let lastLine = Date.now();
-  const common = {
+  const beside = volume.kind === "fileSystem" ? await besideTheFiles(run, volume, repository) : [];
+  const result = await repository.backup({
+    ...sourceOf(run, volume),
     host: run.host,
-    tags: [
-      ...run.tags,
-      `content=${content}`,
-      ...(volume.fileSystem ? [`filesystem=${volume.fileSystem}`] : []),
-      ...(volume.directory === undefined
-        ? []
-        : await besideTheFiles(run, volume, volume.directory, repository)),
-    ],
+    tags: [...run.tags, `content=${content}`, ...beside],
     time: run.time,
     timeoutSeconds: run.timeoutSeconds,
     signal: run.signal,
-    onProgress(seen: { bytesDone: number; bytesTotal?: number; etaSeconds?: number }) {
+    onProgress(seen) {
       if (Date.now() - lastLine < progressEveryMs) return;
       lastLine = Date.now();
       run.log(progressLine(seen));
     },
-  };
-  const result =
-    content === "file"
-      ? await repository.backup({
-          ...common,
-          directory: volume.directory as string,
-          paths: run.paths.map(relative),
-          excludes: run.exclude,
-          // A copy has new inodes in every run; its sizes and modification times are the volume's.
-          ignoreInode: volume.how.includes("debugfs"),
-        })
-      : await repository.backup({ ...common, stdin: deviceStream(volume) });
+  });
   return {
     ...result,
     content,
@@ -199,13 +181,21 @@ async function backUp(run: BackupRun, volume: OpenedVolume): Promise<MovedBackup
   };
 }
 
+/** What restic reads: the files, or the device as one. */
+function sourceOf(run: BackupRun, volume: OpenedVolume) {
+  if (volume.kind === "block") return { stdin: deviceStream(volume) };
+  return {
+    directory: volume.directory,
+    paths: run.paths.map(relative),
+    excludes: run.exclude,
+    // a copy's sizes and modification times are the volume's
+    ignoreInode: !volume.inodesLast,
+  };
+}
+
 /** What restic does not keep, as tags of its snapshot. */
-async function besideTheFiles(
-  run: BackupRun,
-  volume: OpenedVolume,
-  directory: string,
-  repository: Repository,
-): Promise<string[]> {
+async function besideTheFiles(run: BackupRun, volume: FileSource, repository: Repository): Promise<string[]> {
+  const { directory } = volume;
   const rewritten = (await repository.supports("rawLinks"))
     ? 0
     : await rewrittenLinks(directory, run.paths.map(relative), run.signal);
@@ -215,6 +205,7 @@ async function besideTheFiles(
         'rewrites them: restic 0.16 keeps them, and so does content "block"',
     );
   return [
+    `filesystem=${volume.fileSystem}`,
     ...identityTags(volume.identity ?? {}),
     ...(volume.ownersPreserved ? await rootTags(directory, run) : []),
     ...(rewritten > 0 ? [rewrittenLinksTag(rewritten)] : []),

@@ -38,16 +38,33 @@ export interface OpenVolume {
   timeoutSeconds?: number;
 }
 
-export interface OpenedVolume {
-  kind: "fileSystem" | "block";
-  /** Where the files are: the mount path. Absent for "block". */
-  directory?: string;
-  /** As blkid names it; absent for "block". */
-  fileSystem?: string;
-  /** Of the file system that is read; what could not be found out is absent. */
-  identity?: FileSystemIdentity;
-  /** Whether the files there show, and take, the owners that they have in the volume. */
+/** A volume whose files, or whose bytes, can be read and written here. */
+export type OpenedVolume = Opened & (FileSource | DeviceSource);
+
+/** The files of one file system. */
+export interface FileSource {
+  kind: "fileSystem";
+  /** where they are: the mount path */
+  directory: string;
+  /** as blkid names it */
+  fileSystem: string;
+  /** of a file system that is read; what could not be found out is absent */
+  identity?: FileSystemIdentity | undefined;
+  /** whether the files there show, and take, the owners that they have in the volume */
   ownersPreserved: boolean;
+  /** false for a copy, whose files have new inodes and times of change in every run */
+  inodesLast: boolean;
+}
+
+/** The bytes of the device, whatever is in them. */
+export interface DeviceSource {
+  kind: "block";
+  directory?: undefined;
+  fileSystem?: undefined;
+  ownersPreserved: true;
+}
+
+interface Opened {
   /** For people: "nfs file, loop mount". */
   how: string;
   device: {
@@ -207,14 +224,19 @@ async function opened(
     if (failures.length > 0) throw failures[0];
   }
 
+  const source: FileSource | DeviceSource =
+    presented && part
+      ? {
+          kind: "fileSystem",
+          directory: claim.mountPath,
+          fileSystem: part.fileSystem,
+          ownersPreserved: presented.ownersPreserved,
+          inodesLast: presented.inodesLast,
+          ...(request.access === "read" ? { identity: await identityOf(device, part, request) } : {}),
+        }
+      : { kind: "block", ownersPreserved: true };
   return {
-    kind: presented ? "fileSystem" : "block",
-    ...(presented ? { directory: claim.mountPath } : {}),
-    ...(presented && part ? { fileSystem: part.fileSystem } : {}),
-    ...(presented && part && request.access === "read"
-      ? { identity: await identityOf(device, part, request) }
-      : {}),
-    ownersPreserved: presented?.ownersPreserved ?? true,
+    ...source,
     how: [device.how, presented?.how ?? "block device"].join(", "),
     device: { path: device.path, sizeBytes, open: () => readDevice(device.path, sizeBytes) },
     close,

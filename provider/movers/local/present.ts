@@ -13,6 +13,7 @@ import type { Trace } from "./traces";
 export interface Presented {
   how: string;
   ownersPreserved: boolean;
+  inodesLast: boolean;
   /** Before the mount or copy is undone. */
   finish?: () => Promise<void>;
   /** After it. */
@@ -115,7 +116,7 @@ const kernelMount = (device: string, part: Part, context: AttachContext): Way =>
         `other users of this machine can reach the files at ${claim.mountPath}: put the mount path into a folder of mode 0700`,
       );
     }
-    return { how: wholeBlockDevice ? "mount" : "loop mount", ownersPreserved: true };
+    return { how: wholeBlockDevice ? "mount" : "loop mount", ownersPreserved: true, inodesLast: true };
   },
 });
 
@@ -177,6 +178,7 @@ const fuse2fs = (device: string, part: Part, context: AttachContext): Way => ({
     return {
       how: "fuse2fs",
       ownersPreserved: true,
+      inodesLast: true,
       ...(access === "write" ? { afterwards: () => replayJournal(device, part) } : {}),
     };
   },
@@ -224,7 +226,7 @@ async function copyOut(device: string, part: Part, context: AttachContext): Prom
   log(
     "debugfs copied the files: owners, setuid bits, hard links, extended attributes, devices and fifos are not kept",
   );
-  return { how: "debugfs copy", ownersPreserved: false };
+  return { how: "debugfs copy", ownersPreserved: false, inodesLast: false };
 }
 
 /** Restores into a plain folder, and builds the file system from it when the volume is closed. */
@@ -248,6 +250,7 @@ async function copyInOnClose(device: string, part: Part, context: AttachContext)
   return {
     how: "mke2fs -d",
     ownersPreserved: false,
+    inodesLast: false,
     finish: async () => {
       const label = header.label ? ["-L", header.label] : [];
       const options = ["root_owner=0:0", ...(part.offset ? [`offset=${part.offset}`] : [])].join(",");

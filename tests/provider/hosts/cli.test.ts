@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
+import { toMetadata, toTags } from "../../../provider/base/marks";
 import { openSession, resolveCloud, snapshots } from "../../../provider/openstack";
-import { toMetadata, toTags } from "../../../provider/operations/marks";
 import { newRepository, password, tidyUp, volume } from "../restic/fixture";
 
 const root = join(__dirname, "..", "..", "..");

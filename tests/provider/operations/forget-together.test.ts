@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { instant, toTags } from "../../../provider/operations/marks";
+import { instant, toTags } from "../../../provider/base/marks";
 import { forgetTogether, knownPoints, letGo } from "../../../provider/operations/restic-inventory";
 import type { Repository } from "../../../provider/restic";
 import { RecordedRestic } from "../resources/recorded-restic";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
+import { toMetadata } from "../../../provider/base/marks";
 import { World } from "../../../provider/hosts/world";
 import { volumes } from "../../../provider/openstack";
-import { toMetadata } from "../../../provider/operations/marks";
 
 describe("the sweep before a run", () => {
   let cloud: Devcloud;

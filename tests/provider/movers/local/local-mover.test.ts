@@ -50,7 +50,7 @@ describe("localMover when the volume does not close", () => {
       session,
       volumeId,
       owner,
-      repository: access(),
+      repository: openRepository(access()),
       content: "auto",
       // asked for when the files are there to be read
       get paths() {
@@ -113,7 +113,7 @@ describe("localMover when the volume does not close", () => {
       session,
       volumeId: target.id,
       owner,
-      repository: access(),
+      repository: openRepository(access()),
       resticSnapshotId: snapshotId,
       content,
       tags: [],

@@ -53,7 +53,7 @@ describe("what restic does not keep", function () {
       session,
       volumeId,
       owner: "shop/prod/fidelity",
-      repository: { url, password },
+      repository: openRepository({ url, password }),
       content: "file",
       paths: ["/"],
       exclude: [],

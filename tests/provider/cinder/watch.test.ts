@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
+import { snapshotKind, waitForRemoval, waitForStatus } from "../../../provider/cinder/watch";
 import { openSession, resolveCloud, type Session, snapshots } from "../../../provider/openstack";
-import { snapshotKind, waitForRemoval, waitForStatus } from "../../../provider/operations/watch";
 
 describe("watch", () => {
   let devcloud: Devcloud;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { afterCancel, UndoList, UndoneError, undoSignal } from "../../../provider/operations/undo-list";
+import { afterCancel, UndoList, UndoneError, undoSignal } from "../../../provider/base/undo-list";
 
 describe("UndoList", () => {
   it("undoes newest first and keeps the first error as the cause", async () => {

@@ -7,7 +7,7 @@ import {
   stackOf,
   toMetadata,
   toTags,
-} from "../../../provider/operations/marks";
+} from "../../../provider/base/marks";
 
 const mark: Mark = {
   owner: "shop/prod/pg, the 100% one",

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
+import { removeUntilGone } from "../../../provider/cinder/remove";
+import { volumeKind } from "../../../provider/cinder/watch";
 import { resolveCloud, volumes } from "../../../provider/openstack";
 import { Session } from "../../../provider/openstack/session";
-import { removeUntilGone } from "../../../provider/operations/remove";
 import {
   ensureTemporaryVolume,
   releaseTemporaryVolumes,
   type TemporaryVolumeSpec,
 } from "../../../provider/operations/temporary-volume";
-import { volumeKind } from "../../../provider/operations/watch";
 
 const owner = "shop/prod/pg-volume";
 

@@ -1,3 +1,4 @@
+import { pause } from "../base/pause";
 import { isBadRequest, isConflict, isNotFound, type Session } from "../openstack";
 import { inCindersWords } from "./cinders-words";
 import { type Kind, WaitError, type WaitOptions, waitForRemoval } from "./watch";
@@ -96,21 +97,4 @@ export async function removeUntilGone<T extends { id: string; status: string }>(
 export function remedyFor(kind: Pick<Kind<{ id: string; status: string }>, "name">, id: string): string {
   const command = `openstack ${openstackName[kind.name]}`;
   return `where it stays so, an administrator runs \`${command} set --state error ${id}\`, then \`${command} delete ${id}\``;
-}
-
-/** Sleeps, but not past an abort. */
-export function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const done = () => {
-      signal?.removeEventListener("abort", cancelled);
-      resolve();
-    };
-    const timer = setTimeout(done, milliseconds);
-    const cancelled = () => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    if (signal?.aborted) cancelled();
-    else signal?.addEventListener("abort", cancelled, { once: true });
-  });
 }

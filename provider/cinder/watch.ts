@@ -1,7 +1,7 @@
+import { managedBy } from "../base/marks";
 import { isUnreachable, type Session, snapshots, undefinedIfNotFound, volumes } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
 import type { Volume } from "../openstack/volumes";
-import { managedBy } from "./marks";
 
 /** A wait that ended without what was waited for: names the thing, where it stands and what was expected. */
 export class WaitError extends Error {

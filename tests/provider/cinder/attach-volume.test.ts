@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
+import { attachVolume } from "../../../provider/cinder/attach-volume";
 import { openSession, resolveCloud, type Session } from "../../../provider/openstack";
-import { attachVolume } from "../../../provider/operations/attach-volume";
 
 describe("attachVolume where the backend fails in passing", () => {
   let cloud: Devcloud;

@@ -1,7 +1,7 @@
 import { arch, hostname } from "node:os";
+import { pause } from "../base/pause";
+import { UndoList, undoSignal } from "../base/undo-list";
 import { ApiError, attachments, type Session, undefinedIfNotFound } from "../openstack";
-import { pause } from "./remove";
-import { UndoList, undoSignal } from "./undo-list";
 import { volumeKind, waitForStatus } from "./watch";
 
 /** A volume that Cinder has exported to this machine. */
