@@ -31,9 +31,10 @@ module.exports = {
       "^provider/(?!(movers|cinder|openstack|restic|base)/)",
       "a mover knows volumes and repositories, not sets and points",
     ),
-    layer("operations-below-resources", "^provider/operations/", "^provider/(resources|hosts)/"),
+    layer("operations-below-resources", "^provider/operations/", "^provider/(resources|driver|hosts)/"),
     layer("operations-know-movers-by-their-face", "^provider/operations/", "^provider/movers/(?!mover\\.ts)"),
-    layer("resources-below-hosts", "^provider/resources/", "^provider/hosts/"),
+    layer("resources-below-the-driver", "^provider/resources/", "^provider/(driver|hosts)/"),
+    layer("driver-below-hosts", "^provider/driver/", "^provider/hosts/"),
     layer(
       "provider-knows-no-pulumi",
       "^provider/(?!hosts/)",

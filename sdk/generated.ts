@@ -2,6 +2,16 @@
 
 import type * as pulumi from "@pulumi/pulumi";
 
+/** The parts of a repository's access, the one object with secrets in it that programs hand about. */
+export const accessKeys = [
+  "url",
+  "password",
+  "passwordFile",
+  "passwordCommand",
+  "environment",
+  "caCertFile",
+] as const;
+
 /** Inputs of CinderSnapshot: The set of Cinder snapshots of one volume under one schedule and retention; the newest is current. */
 export interface CinderSnapshotInputs {
   /** Name of the backup set in marks and names. Default: the resource's name. */
@@ -239,6 +249,8 @@ export interface ResticBackupInputs {
     environment?: pulumi.Input<Record<string, pulumi.Input<string>> | undefined>;
     caCertFile?: pulumi.Input<string | undefined>;
   }>;
+  /** Who reads and writes the volume. Default and only one: 'local', the machine that runs the stack. */
+  mover?: pulumi.Input<"local" | undefined>;
   /** 'file' reads the file system, 'block' streams the device, 'auto' takes files where there are any. Default `"auto"`. */
   content?: pulumi.Input<"auto" | "file" | "block" | undefined>;
   /** Paths inside the volume. Default everything. */
@@ -329,6 +341,8 @@ export const resticBackupBinding = {
 
 /** Inputs of VolumeRestore: A new volume made from a Cinder snapshot or filled from a restic snapshot. */
 export interface VolumeRestoreInputs {
+  /** Who reads and writes the volume. Default and only one: 'local', the machine that runs the stack. */
+  mover?: pulumi.Input<"local" | undefined>;
   /** Name in clouds.yaml. Default: the stack's configuration, then OS_*. */
   cloud?: pulumi.Input<string | undefined>;
   /** Region, where the cloud has several. */

@@ -1,20 +1,18 @@
 import * as pulumi from "@pulumi/pulumi";
 import { BackupResource } from "./binding";
 import {
+  accessKeys,
   type ResticRepositoryInputs,
   type ResticRepositoryOutputs,
   resticRepositoryBinding,
 } from "./generated";
-import { accessKeys, withSecrets } from "./secrets";
+import { withSecrets } from "./secrets";
 
 /** Inputs of ResticRepository. */
 export type ResticRepositoryArgs = ResticRepositoryInputs;
 
 /** How to reach a repository, as ResticBackup and VolumeRestore take it. */
-export type RepositoryAccess = Pick<
-  ResticRepositoryInputs,
-  "url" | "password" | "passwordFile" | "passwordCommand" | "environment" | "caCertFile"
->;
+export type RepositoryAccess = Pick<ResticRepositoryInputs, (typeof accessKeys)[number]>;
 
 /**
  * A restic repository: initialised where it is provably absent, its check and prune on a schedule, optionally copied to

@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { accessKeys } from "./generated";
 
 /**
  * Of what a program gives, only the secret values are made secret. The engine masks every text of a secret object in all
@@ -36,16 +37,6 @@ function changed(value: unknown, path: string[], change: (part: unknown, key: st
   ]);
   return { ...held, ...Object.fromEntries(parts) };
 }
-
-/** The parts of a repository's access, the one object with secrets in it that programs hand about. */
-export const accessKeys = [
-  "url",
-  "password",
-  "passwordFile",
-  "passwordCommand",
-  "environment",
-  "caCertFile",
-] as const;
 
 /** Variables of a store's environment that say where it is, not how to get in: they stand in messages. */
 const publicVariables =

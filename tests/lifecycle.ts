@@ -1,8 +1,5 @@
-import { World } from "../provider/hosts/world";
-import { check } from "../provider/resources/check";
-import { diff } from "../provider/resources/diff";
-import { registry } from "../provider/resources/registry";
-import type { State } from "../provider/resources/resource";
+import { Driver } from "../provider/driver/driver";
+import { World } from "../provider/driver/world";
 
 /** Properties of a resource as a program gives them. */
 export type Properties = { owner: string } & Record<string, unknown>;
@@ -18,16 +15,18 @@ export class Refused extends Error {
   }
 }
 
-/** Calls the resources as a host does, without an engine: check, then create or update; and keeps what they return. */
+/** A host without an engine: check, then create or update; keeps what they return. */
 export class Lifecycle {
   /** What the resources said. */
   readonly lines: string[] = [];
   private readonly world: World;
+  private readonly driver: Driver;
   private readonly held = new Map<string, { type: string; id: string; state: Held }>();
 
   /** `environment` holds OS_* and may hold OSBACKUP_NOW. */
   constructor(environment: Record<string, string | undefined>) {
     this.world = new World({}, line => this.lines.push(line), environment);
+    this.driver = new Driver(this.world);
   }
 
   /** Ends what runs, as the host does when its engine is gone. */
@@ -37,14 +36,11 @@ export class Lifecycle {
 
   /** Creates or updates the resource of this owner and returns its state. */
   async up(type: string, properties: Properties): Promise<Held> {
-    const resource = this.typeOf(type);
     const before = this.held.get(`${type} ${properties.owner}`);
-    const context = this.world.context(properties.owner);
-    const { inputs, refusals } = await check(resource, before?.state, properties, context);
-    if (refusals.length > 0) throw new Refused(refusals);
+    const inputs = await this.checked(type, before?.state, properties);
     const fresh = before
-      ? { id: before.id, outputs: await resource.update(before.id, before.state as State, inputs, context) }
-      : await resource.create(inputs, context);
+      ? { id: before.id, outputs: await this.driver.update(type, before.id, before.state, inputs) }
+      : await this.driver.create(type, inputs);
     const state = { ...inputs, ...fresh.outputs };
     this.held.set(`${type} ${properties.owner}`, { type, id: fresh.id, state });
     return state;
@@ -52,13 +48,20 @@ export class Lifecycle {
 
   /** What a preview says of the resource of this owner: its drift and its plan. */
   async preview(type: string, properties: Properties): Promise<{ drift: string[]; plan: string[] }> {
-    const resource = this.typeOf(type);
-    const before = this.held.get(`${type} ${properties.owner}`)?.state as State | undefined;
-    const context = this.world.context(properties.owner);
-    const { inputs, refusals } = await check(resource, before, properties, context);
+    const before = this.held.get(`${type} ${properties.owner}`)?.state;
+    const inputs = await this.checked(type, before, properties);
+    const drift = before ? (await this.driver.diff(type, before, inputs)).drift : [];
+    return { drift, plan: await this.driver.plan(type, before, inputs) };
+  }
+
+  private async checked(
+    type: string,
+    before: Held | undefined,
+    properties: Properties,
+  ): Promise<Record<string, unknown>> {
+    const { inputs, refusals } = await this.driver.check(type, before, properties);
     if (refusals.length > 0) throw new Refused(refusals);
-    const drift = before ? (await diff(resource, before, inputs, context)).drift : [];
-    return { drift, plan: (await resource.plan?.(before, inputs, context)) ?? [] };
+    return inputs;
   }
 
   /** Takes over what an earlier run holds, as a host does from its stored state; `owner` is its name from now on. */
@@ -69,14 +72,8 @@ export class Lifecycle {
   /** Deletes everything that is held, the newest first. */
   async down(): Promise<void> {
     for (const [key, { type, id, state }] of [...this.held].reverse()) {
-      await this.typeOf(type).delete(id, state as State, this.world.context(key));
+      await this.driver.delete(type, id, state);
       this.held.delete(key);
     }
-  }
-
-  private typeOf(name: string) {
-    const type = registry[name];
-    if (!type) throw new Error(`there is no resource type ${name}`);
-    return type;
   }
 }

@@ -1,7 +1,7 @@
+import { World } from "../driver/world";
 import { readiness } from "../movers/local";
 import { limits } from "../openstack";
 import { openRepository } from "../restic";
-import { World } from "./world";
 
 /** What a newer restic brings, told where the present one lacks it. */
 const newerFeatures = [

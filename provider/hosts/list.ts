@@ -1,7 +1,7 @@
+import { World } from "../driver/world";
 import { inventoryOf } from "../operations/inventory";
 import { partialTag, resticPoints, unprovenTag } from "../operations/restic-set";
 import type { RepositoryAccess } from "../restic";
-import { World } from "./world";
 
 /** One recovery point, wherever it is. Instants are ISO 8601 in UTC. */
 export interface ListedPoint {

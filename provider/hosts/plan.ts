@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
+import { World } from "../driver/world";
 import { inventoryOf } from "../operations/inventory";
-import { World } from "./world";
 
 /** What a destroy does to one resource of a stack. */
 export interface Leaving {

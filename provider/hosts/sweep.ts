@@ -1,5 +1,5 @@
+import { clock, World } from "../driver/world";
 import { leftovers, sweep } from "../operations/sweep";
-import { clock, World } from "./world";
 
 /** Removes, or with `dryRun` only names, the temporary volumes of a stack that no live run owns. */
 export async function sweepStack(

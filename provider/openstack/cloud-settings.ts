@@ -57,6 +57,14 @@ const PULUMI_KEYS: Record<string, string> = {
   maxRetries: "connect_retries",
 };
 
+/**
+ * The Pulumi configuration keys that are read: our own, then those that users of the Pulumi OpenStack provider already
+ * have (https://www.pulumi.com/registry/packages/openstack/installation-configuration/).
+ */
+export const configurationKeys: readonly string[] = ["openstackbackup", "openstack"].flatMap(namespace =>
+  ["cloud", ...Object.keys(PULUMI_KEYS), "endpointOverrides"].map(key => `${namespace}:${key}`),
+);
+
 /** Settings of which a higher source's one makes a lower source's other meaningless. */
 const RIVALS = [
   ["user_id", "username"],

@@ -3,9 +3,10 @@ import { UndoList, undoSignal } from "../base/undo-list";
 import type { MovedBackup, Mover } from "../movers/mover";
 import type { Session } from "../openstack";
 import type { Volume } from "../openstack/volumes";
-import { isKind, type Repository } from "../restic";
-import { leavesSnapshot, markUnproven, noteBegun, noteProven, tagPoints } from "./proof";
-import { forgetPoints, knownPoints, noteMade, unlockOnce } from "./restic-inventory";
+import type { Repository } from "../restic";
+import { leavesSnapshot, noteBegun, noteProven, tagPoints } from "./proof";
+import { recover } from "./recover";
+import { forgetPoints, knownPoints, noteMade } from "./restic-inventory";
 import { asPoint, partialTag, type ResticPoint } from "./restic-set";
 import type { Decision } from "./retention";
 import { pointOf, supersededBy } from "./set-point";
@@ -70,10 +71,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
     );
   undo.add("the temporary volume", () => (isMarked ? cleanUpAndRelease(run) : keepVolume(run)));
   try {
-    const before = await markUnproven(await firstLook(run), {
-      ...run,
-      temporaryOwner: run.temporaryVolume.owner,
-    });
+    const before = await recover(run);
     const done = pointOf(before, run.mark);
     if (done) {
       isInRepository = true;
@@ -123,23 +121,6 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
     return { moved, points: await knownPoints(repository, run.owners, run.signal), superseded };
   } catch (error) {
     throw await undo.undo(error);
-  }
-}
-
-/** The points of the set as this process knows them, of a repository that is there and that no dead run has locked. */
-async function firstLook(run: BackUpVolume): Promise<ResticPoint[]> {
-  try {
-    const [points] = await Promise.all([
-      knownPoints(run.repository, run.owners, run.signal),
-      unlockOnce(run.repository, run.signal),
-    ]);
-    return points;
-  } catch (error) {
-    if (!isKind(error, "no-repository")) throw error;
-    throw new Error(
-      `there is no repository at ${run.repository.url}; is it mounted? A ResticRepository makes one, when it is created`,
-      { cause: error },
-    );
   }
 }
 

@@ -48,22 +48,23 @@ export async function noteProven(session: Session, volume: Volume, now: Date): P
   await inventoryOf(session).noteVolume({ ...volume, metadata: { ...volume.metadata, ...metadata } });
 }
 
+/** A run whose set may hold points that were never proven. */
+export interface Proving {
+  session: Session;
+  /** whose owner the volumes have that the runs read */
+  temporaryVolume: { owner: string };
+  repository: Repository;
+  owners: readonly string[];
+  log: (line: string) => void;
+  signal?: AbortSignal | undefined;
+}
+
 /**
  * Marks the points whose run was killed before it knew the result, so that they never count as good, and returns the
- * points as they are then. `temporaryOwner` is the owner of the volumes that the runs read.
+ * points as they are then.
  */
-export async function markUnproven(
-  points: ResticPoint[],
-  run: {
-    session: Session;
-    temporaryOwner: string;
-    repository: Repository;
-    owners: readonly string[];
-    log: (line: string) => void;
-    signal?: AbortSignal | undefined;
-  },
-): Promise<ResticPoint[]> {
-  const begun = await inventoryOf(run.session).volumes(run.temporaryOwner, "temporary");
+export async function markUnproven(points: ResticPoint[], run: Proving): Promise<ResticPoint[]> {
+  const begun = await inventoryOf(run.session).volumes(run.temporaryVolume.owner, "temporary");
   // one that is being deleted was released
   const open = new Set(
     begun.flatMap(({ row }) => (row.status === "deleting" ? [] : (row.metadata?.[backingUpKey] ?? []))),

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { instant } from "../base/marks";
+import { type MoverName, movers } from "../movers/registry";
 import { type Retention, validateRetention } from "../operations/retention";
 import { newestSlot, nextSlot, parseSchedule, type Schedule } from "../operations/schedule";
 import type { Refusal } from "./resource";
@@ -96,6 +97,14 @@ export const timing = {
 export function setNameOf(given: { set?: string | undefined; owner: string }): string {
   return given.set ?? given.owner.split("/").slice(2).join("/") ?? given.owner;
 }
+
+/** Who reads and writes the volume. */
+export const mover = z
+  .enum(Object.keys(movers) as [MoverName])
+  .describe(
+    "Who reads and writes the volume. Default and only one: 'local', the machine that runs the stack.",
+  )
+  .optional();
 
 export const deletionPolicy = z.enum(["delete", "retain"]);
 

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { Mover } from "../movers/mover";
+import type { MoverName } from "../movers/registry";
 import type { Session } from "../openstack";
 import type { Repository, RepositoryAccess } from "../restic";
 
@@ -14,7 +15,8 @@ export interface Context {
   /** The session of a cloud of `clouds.yaml`, or of the default one. */
   session(place: { cloud?: string | undefined; region?: string | undefined }): Session;
   repository(access: RepositoryAccess): Repository;
-  mover: Mover;
+  /** Default the local one. */
+  mover(name: MoverName | undefined): Mover;
 }
 
 /** Why an input is refused: shown under the property's own name. */

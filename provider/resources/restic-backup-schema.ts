@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { deletionPolicy, owner, place, retention, set } from "./inputs";
+import { deletionPolicy, mover, owner, place, retention, set } from "./inputs";
 import { repositoryAccess } from "./repository-access";
 
 export const inputs = z.object({
@@ -44,6 +44,7 @@ export const inputs = z.object({
     .describe("The set that the snapshot belongs to; needed by onFailure 'cleanup'.")
     .optional(),
   repository: repositoryAccess.describe("The repository to back up into."),
+  mover,
   content: z
     .enum(["auto", "file", "block"])
     .default("auto")

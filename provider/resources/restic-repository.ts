@@ -1,71 +1,10 @@
-import { z } from "zod";
+import type { z } from "zod";
 import { instant } from "../base/marks";
 import { newestSlot, parseSchedule } from "../operations/schedule";
 import { maskUrl, type Repository, ResticError, weakPassword } from "../restic";
-import { owner } from "./inputs";
-import { accessOf, accessRules, repositoryAccess } from "./repository-access";
+import { accessOf, accessRules, type repositoryAccess } from "./repository-access";
 import { type Context, type Refusal, resourceType, type State } from "./resource";
-
-const maintenance = (what: string) =>
-  z
-    .string()
-    .describe(`When ${what}: a schedule as for CinderSnapshot. Default: never.`)
-    .meta({ decidesSlot: true })
-    .optional();
-const computedSlot = z
-  .string()
-  .describe("Added by check; not an input for people.")
-  .meta({ computed: true })
-  .optional();
-
-const inputs = z.object({
-  owner,
-  ...repositoryAccess.shape,
-  initialise: z
-    .boolean()
-    .default(true)
-    .describe(
-      "Make the repository where it is provably absent; never when it is only locked or unreachable. Default true.",
-    ),
-  timeZone: z
-    .string()
-    .default("UTC")
-    .describe("IANA time zone of the schedules. Default UTC.")
-    .meta({ decidesSlot: true }),
-  checkSchedule: maintenance("the repository is checked"),
-  readDataSubset: z
-    .string()
-    .regex(/^(\d+(\.\d+)?%|\d+\/\d+|\d+[KMGT])$/, "must be like '10%', '1/7' or '5G'")
-    .describe(
-      "How much of the data a check reads. Default: structure only, which does not find corrupted contents.",
-    )
-    .optional(),
-  pruneSchedule: maintenance("unreferenced data is removed"),
-  copyTo: repositoryAccess.describe("A second repository that every snapshot is copied to.").optional(),
-  copySchedule: maintenance("the copy is brought up to date"),
-  timeoutSeconds: z
-    .number()
-    .positive()
-    .default(86_400)
-    .describe("Deadline of each check, prune and copy, in seconds. Default a day."),
-  checkSlot: computedSlot,
-  pruneSlot: computedSlot,
-  copySlot: computedSlot,
-});
-
-const outputs = z.object({
-  repositoryId: z
-    .string()
-    .describe("The repository's own id: where it is not there any more, or another one is, every run fails."),
-  made: z.boolean().describe("Whether this resource initialised the repository."),
-  resticVersion: z.string().describe("restic's version on the machine that ran the last operation."),
-  lastCheck: z.string().describe("Slot of the last check that passed; empty before the first."),
-  lastPrune: z.string().describe("Slot of the last prune; empty before the first."),
-  lastCopy: z.string().describe("Slot of the last copy; empty before the first."),
-});
-
-type Inputs = z.output<typeof inputs>;
-type Outputs = z.output<typeof outputs>;
+import { type Inputs, inputs, type Outputs, outputs } from "./restic-repository-schema";
 
 const maintenanceKinds = ["check", "prune", "copy"] as const;
 

@@ -50,7 +50,7 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
   take,
   clear: (points, state, context) => forgetPoints(repositoryOf(state, context), points, context.signal),
   async leave(state, context) {
-    await context.mover.cleanup({ owner: state.owner, log: context.log });
+    await context.mover(state.mover).cleanup({ owner: state.owner, log: context.log });
   },
 
   coming: ({ owner }) => ({ owner, tags: [] }),
@@ -116,7 +116,7 @@ function runOf(
   const { volumeId, ...temporaryVolume } = given.temporaryVolume;
   return {
     session,
-    mover: context.mover,
+    mover: context.mover(given.mover),
     repository,
     mark: markOf(given, state, takenAt),
     owners: ownersOf(given),

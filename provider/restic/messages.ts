@@ -1,5 +1,6 @@
 import { StringDecoder } from "node:string_decoder";
 import { getSystemErrorName } from "node:util";
+import { ResticError } from "./errors";
 
 /** A line longer than this is dropped; restic's own longest, a status with many file names, stays far below. */
 const longestLine = 64 * 1024 * 1024;
@@ -120,4 +121,13 @@ function systemErrorName(code: number): string {
 /** The value if it is a finite number. */
 export function numberOf(value: unknown): number | undefined {
   return typeof value === "number" && Number.isFinite(value) ? value : undefined;
+}
+
+/** An answer of restic in JSON. */
+export function parseJson(text: string, doing: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ResticError("failed", `${doing}: restic's answer is not JSON`);
+  }
 }

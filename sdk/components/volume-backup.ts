@@ -37,6 +37,8 @@ export interface VolumeBackupArgs {
     availabilityZone?: pulumi.Input<string>;
     timeoutSeconds?: pulumi.Input<number>;
   };
+  /** Who reads the volume. Default and only one: 'local', the machine that runs the stack. */
+  mover?: ResticBackupArgs["mover"];
   /** restic's host name. Default: the set's name. */
   host?: ResticBackupArgs["host"];
   /** Paths inside the volume. Default everything. */
@@ -70,6 +72,7 @@ const keys = Object.keys({
   repository: true,
   snapshot: true,
   temporaryVolume: true,
+  mover: true,
   host: true,
   paths: true,
   exclude: true,
@@ -133,6 +136,7 @@ export class VolumeBackup extends pulumi.ComponentResource {
         snapshot: this.snapshot,
         temporaryVolume: this.temporaryVolume,
         repository: args.repository,
+        mover: args.mover,
         host: args.host,
         paths: args.paths,
         exclude: args.exclude,

@@ -2,14 +2,12 @@ import { strict as assert } from "node:assert";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { World } from "../../provider/hosts/world";
-import { check } from "../../provider/resources/check";
-import { diff } from "../../provider/resources/diff";
-import { registry } from "../../provider/resources/registry";
-import type { Context, Refusal, ResourceType } from "../../provider/resources/resource";
+import { Driver, type Properties } from "../../provider/driver/driver";
+import { World } from "../../provider/driver/world";
+import type { Refusal } from "../../provider/resources/resource";
 import type { CloudObject, CloudUnderTest, Who } from "./clouds";
 
-export type Properties = Record<string, unknown>;
+export type { Properties };
 
 /** A resource as the engine keeps it. */
 export interface Held {
@@ -34,6 +32,7 @@ export interface RunOptions {
 export class StackRun {
   readonly lines: string[] = [];
   readonly world: World;
+  private readonly driver: Driver;
 
   constructor(
     cloud: CloudUnderTest,
@@ -46,6 +45,7 @@ export class StackRun {
     // A name of its own: sessions, and with them listings, are shared within a process by their configuration.
     const own = { OS_CLOUD_NAME: `run-${++runs}`, OSBACKUP_NOW: now };
     this.world = new World({}, hear, { ...cloud.environments[who], ...own, ...environment });
+    this.driver = new Driver(this.world);
   }
 
   async check(
@@ -53,7 +53,7 @@ export class StackRun {
     given: Properties,
     olds?: Properties,
   ): Promise<{ inputs: Properties; refusals: Refusal[] }> {
-    const { inputs, refusals } = await heard(check(typeOf(type), olds, given, this.context(given)));
+    const { inputs, refusals } = await heard(this.driver.check(type, olds, given));
     said.push(...refusals.map(({ reason }) => reason));
     return { inputs, refusals };
   }
@@ -72,46 +72,29 @@ export class StackRun {
 
   /** Creates from inputs that were checked before. */
   async createAccepted(type: string, inputs: Properties): Promise<Held> {
-    if ("cloud" in typeOf(type).inputs.shape) {
-      const place = inputs as { owner: string };
-      await heard(this.world.swept(place.owner, {})).catch(() => undefined);
-    }
-    const { id, outputs } = await heard(typeOf(type).create(inputs, this.context(inputs)));
+    const { id, outputs } = await heard(this.driver.create(type, inputs));
     return { type, id, state: { ...inputs, ...outputs } };
   }
 
   async read(held: Held): Promise<Held | undefined> {
-    const fresh = await heard(typeOf(held.type).read(held.id, held.state as never, this.context(held.state)));
+    const fresh = await heard(this.driver.read(held.type, held.id, held.state));
     return fresh && { ...held, id: fresh.id, state: { ...held.state, ...fresh.outputs } };
   }
 
   async diff(held: Held, given: Properties) {
     const inputs = await this.accepted(held.type, given, held.state);
-    return heard(diff(typeOf(held.type), held.state, inputs, this.context(given)));
+    return heard(this.driver.diff(held.type, held.state, inputs));
   }
 
   async update(held: Held, given: Properties): Promise<Held> {
     const inputs = await this.accepted(held.type, given, held.state);
-    const type = typeOf(held.type);
-    const outputs = await heard(
-      type.update(held.id, held.state as never, inputs as never, this.context(given)),
-    );
+    const outputs = await heard(this.driver.update(held.type, held.id, held.state, inputs));
     return { ...held, state: { ...inputs, ...outputs } };
   }
 
   async delete(held: Held): Promise<void> {
-    await heard(typeOf(held.type).delete(held.id, held.state as never, this.context(held.state)));
+    await heard(this.driver.delete(held.type, held.id, held.state));
   }
-
-  private context(given: Properties): Context {
-    return this.world.context(String(given.owner).split("/").slice(2).join("/"));
-  }
-}
-
-function typeOf(name: string): ResourceType {
-  const type = registry[name];
-  if (!type) throw new Error(`no resource type '${name}'`);
-  return type;
 }
 
 async function heard<T>(work: Promise<T>): Promise<T> {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
 import { toMetadata } from "../../../provider/base/marks";
-import { World } from "../../../provider/hosts/world";
+import { World } from "../../../provider/driver/world";
 import { volumes } from "../../../provider/openstack";
 
 describe("the sweep before a run", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
-import { World } from "../../../provider/hosts/world";
+import { World } from "../../../provider/driver/world";
 import { check } from "../../../provider/resources/check";
 import { diff } from "../../../provider/resources/diff";
 import { registry } from "../../../provider/resources/registry";

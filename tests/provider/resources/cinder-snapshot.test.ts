@@ -39,12 +39,12 @@ describe("CinderSnapshot", () => {
     );
     const next = await second.up("CinderSnapshot", given("pg", { retention: { keepLast: 1 } }));
     assert.deepEqual(second.lines, [
-      `[shop/prod/pg] took recovery point ${short(next.snapshotId)} of 2026-11-22T11:00:00Z; keeps 1, removed ${gone}`,
+      `[pg] took recovery point ${short(next.snapshotId)} of 2026-11-22T11:00:00Z; keeps 1, removed ${gone}`,
     ]);
     second.lines.length = 0;
     await second.down();
     assert.deepEqual(second.lines, [
-      `[CinderSnapshot shop/prod/pg] removed 1 recovery point: ${short(next.snapshotId)} of 2026-11-22T11:00:00Z`,
+      `[pg] removed 1 recovery point: ${short(next.snapshotId)} of 2026-11-22T11:00:00Z`,
     ]);
   });
 

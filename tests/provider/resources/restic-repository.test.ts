@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { World } from "../../../provider/hosts/world";
+import { World } from "../../../provider/driver/world";
 import { registry } from "../../../provider/resources/registry";
 import type { ResourceType, State } from "../../../provider/resources/resource";
 import { openRepository } from "../../../provider/restic";

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Devcloud, makeExt4Image, startDevcloud } from "../../../devcloud";
-import { World } from "../../../provider/hosts/world";
+import { World } from "../../../provider/driver/world";
 import { inventoryOf } from "../../../provider/operations/inventory";
 import { noteBegun } from "../../../provider/operations/proof";
 import { check } from "../../../provider/resources/check";

@@ -1,6 +1,6 @@
 import { setMaxListeners } from "node:events";
 import { stackOf } from "../base/marks";
-import { localMover } from "../movers/local/local-mover";
+import { movers } from "../movers/registry";
 import { ConfigError, openSession, resolveCloud, type Session } from "../openstack";
 import { leftovers, sweep } from "../operations/sweep";
 import type { Context } from "../resources/resource";
@@ -33,7 +33,7 @@ export class World {
       signal: this.abort.signal,
       session: place => this.session(place),
       repository: access => this.repository(access),
-      mover: localMover,
+      mover: (name = "local") => movers[name],
     };
   }
 

@@ -2,10 +2,10 @@ import { randomBytes } from "node:crypto";
 import { lstat, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, posix, resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { escapePattern } from "./backup";
-import { ResticError } from "./errors";
-import type { Restic } from "./restic";
-import { supports } from "./version";
+import { escapePattern } from "../backup";
+import { ResticError } from "../errors";
+import type { Restic } from "../restic";
+import { supports } from "../version";
 
 /** What to restore, and to where. */
 export interface RestoreOptions {

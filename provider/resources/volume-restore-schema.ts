@@ -1,0 +1,92 @@
+import { z } from "zod";
+import { deletionPolicy, mover, owner, place } from "./inputs";
+import { repositoryAccess } from "./repository-access";
+
+export const inputs = z.object({
+  owner,
+  mover,
+  ...place,
+  snapshotId: z
+    .string()
+    .min(1)
+    .describe("The Cinder snapshot to restore.")
+    .meta({ replaceOnChanges: true })
+    .optional(),
+  resticSnapshotId: z
+    .string()
+    .min(1)
+    .describe(
+      "The restic snapshot to restore: its id, a unique beginning of it, or 'latest' of `backupOwner`.",
+    )
+    .meta({ replaceOnChanges: true })
+    .optional(),
+  backupOwner: z
+    .string()
+    .describe("Owner mark of the ResticBackup that 'latest' means.")
+    .meta({ replaceOnChanges: true })
+    .optional(),
+  repository: repositoryAccess.describe("The repository that holds it.").optional(),
+  name: z
+    .string()
+    .min(1)
+    .max(255)
+    .describe("Name of the new volume. Default `restore-{resource name}`.")
+    .optional(),
+  description: z.string().max(255).describe("Description of the new volume. Default none.").optional(),
+  sizeGib: z
+    .number()
+    .int()
+    .positive()
+    .describe("Size in GiB. Default the snapshot's; needed for a restore from restic.")
+    .meta({ replaceOnChanges: true })
+    .optional(),
+  volumeType: z
+    .string()
+    .describe("Volume type. Default: the source's.")
+    .meta({ replaceOnChanges: true })
+    .optional(),
+  availabilityZone: z.string().describe("Availability zone.").meta({ replaceOnChanges: true }).optional(),
+  fileSystem: z
+    .enum(["ext4", "xfs"])
+    .describe(
+      "File system made on the volume for a restore of files from restic. Default: that of the backup, and ext4 where it " +
+        "was neither.",
+    )
+    .meta({ replaceOnChanges: true })
+    .optional(),
+  newUuid: z
+    .boolean()
+    .describe(
+      "True gives the file system a UUID of its own, to attach it beside the original; default false: it has that of " +
+        "the backup, which /etc/fstab names.",
+    )
+    .meta({ replaceOnChanges: true })
+    .optional(),
+  verify: z
+    .boolean()
+    .default(true)
+    .describe("Read everything back and compare it with the repository. Default true."),
+  metadata: z.record(z.string(), z.string().max(255)).default({}).describe("More metadata for the volume."),
+  timeoutSeconds: z
+    .number()
+    .positive()
+    .default(86_400)
+    .describe("Deadline of the restore, in seconds. Default a day."),
+  deletionPolicy: deletionPolicy
+    .default("retain")
+    .describe("Whether the restored volume goes with the resource: 'retain' (default) or 'delete'."),
+});
+
+export const outputs = z.object({
+  volumeId: z.string().describe("Id of the restored volume."),
+  restoredSizeGib: z.number().describe("Its size in GiB."),
+  source: z.string().describe("What it was made from: `cinder:<id>` or `restic:<id>`."),
+  capturedAt: z.string().describe("When the restored data was captured, ISO 8601 in UTC."),
+  verified: z.boolean().describe("Whether the data was read back and compared, and is all as it was."),
+  compared: z.string().describe("What was read back and compared, and what is known to differ."),
+  durationSeconds: z.number().describe("How long the restore took."),
+  writtenBy: z.string().describe("How the volume was filled: 'cinder', 'loop mount', …"),
+});
+
+export type Inputs = z.output<typeof inputs>;
+export type Outputs = z.output<typeof outputs>;
