@@ -1,4 +1,6 @@
+import { instant } from "../base/marks";
 import { World } from "../driver/world";
+import { parseTime } from "../openstack";
 import { inventoryOf } from "../operations/inventory";
 import { partialTag, resticPoints, unprovenTag } from "../operations/restic-set";
 import type { RepositoryAccess } from "../restic";
@@ -49,7 +51,7 @@ async function cinderPoints(
     owner: mark.owner,
     id: row.id,
     slot: mark.slot ?? "",
-    takenAt: mark.takenAt ?? row.created_at ?? "",
+    takenAt: mark.takenAt ?? instant(parseTime(row.created_at)),
     status: row.status,
   }));
 }

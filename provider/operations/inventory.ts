@@ -1,6 +1,6 @@
 import { fromMetadata, type Mark, type Role } from "../base/marks";
 import { snapshotKind, volumeKind } from "../cinder/watch";
-import { type Session, undefinedIfNotFound, volumes } from "../openstack";
+import { parseTime, type Session, undefinedIfNotFound, volumes } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
 import type { Volume } from "../openstack/volumes";
 
@@ -172,7 +172,8 @@ export function inventoryOf(session: Session): Inventory {
 }
 
 /** The instant retention counts with: what the mark says, else when Cinder made it (its times have no zone: UTC). */
-export function timeOf(object: Marked<{ created_at?: string | null | undefined }>): number {
+export function timeOf(object: Marked<{ created_at: string }>): number {
   const { time, slot } = object.mark;
-  return Date.parse(time ?? slot ?? `${object.row.created_at ?? "1970-01-01T00:00:00"}Z`);
+  const marked = Date.parse(time ?? slot ?? "");
+  return Number.isNaN(marked) ? parseTime(object.row.created_at).getTime() : marked;
 }

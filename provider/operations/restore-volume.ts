@@ -1,12 +1,8 @@
 import { fromMetadata, type Mark, toMetadata } from "../base/marks";
-import { UndoList, undoSignal } from "../base/undo-list";
-import { endAttachments } from "../cinder/attach-volume";
-import { inCindersWords } from "../cinder/cinders-words";
-import { removeUntilGone } from "../cinder/remove";
-import { volumeKind, waitForStatus } from "../cinder/watch";
 import { type Session, undefinedIfNotFound, volumes } from "../openstack";
-import type { Volume } from "../openstack/volumes";
+import type { NewVolume, Volume } from "../openstack/volumes";
 import { inventoryOf } from "./inventory";
+import { makeVolume, removeVolume } from "./volume";
 
 /** The volume to restore into: a new one, marked with its owner and what it is made from. */
 export interface RestoreTarget {
@@ -42,6 +38,7 @@ export async function restoreVolume<T>(
   const { session } = target;
   const inventory = inventoryOf(session);
   const options = { signal: target.signal };
+  const limits = { timeoutSeconds: target.timeoutSeconds, signal: target.signal };
   for (const { row } of await inventory.volumes(target.mark.owner, "restored")) {
     if (row.metadata?.[sourceMetadata] !== target.sourceKey) continue;
     const live = await volumes.get(session, row.id, options).catch(undefinedIfNotFound);
@@ -50,54 +47,31 @@ export async function restoreVolume<T>(
     if (state === "kept" || (state === "complete" && live?.metadata?.[wishesMetadata] !== target.wishes))
       continue;
     if (live && state === "complete") return { volume: live, filled: undefined, made: false };
-    if (live) {
-      await endAttachments(session, row.id, options);
-      await removeUntilGone(session, volumeKind, row.id, {
-        timeoutSeconds: target.timeoutSeconds,
-        ...options,
-      });
-    }
-    await inventory.noteGone(row.id);
+    if (live) await removeVolume(session, row.id, limits);
+    else await inventory.noteGone(row.id);
   }
-  const begun = await volumes.create(
-    session,
-    {
-      name: target.name,
-      metadata: {
-        ...target.metadata,
-        ...toMetadata(target.mark),
-        [sourceMetadata]: target.sourceKey,
-        [wishesMetadata]: target.wishes,
-        [stateMetadata]: "filling",
-      },
-      ...(target.description === undefined ? {} : { description: target.description }),
-      ...(target.snapshotId === undefined ? {} : { snapshotId: target.snapshotId }),
-      ...(target.sizeGib === undefined ? {} : { sizeGib: target.sizeGib }),
-      ...(target.volumeType === undefined ? {} : { volumeType: target.volumeType }),
-      ...(target.availabilityZone === undefined ? {} : { availabilityZone: target.availabilityZone }),
+  const wanted: NewVolume = {
+    name: target.name,
+    metadata: {
+      ...target.metadata,
+      ...toMetadata(target.mark),
+      [sourceMetadata]: target.sourceKey,
+      [wishesMetadata]: target.wishes,
+      [stateMetadata]: "filling",
     },
-    options,
-  );
-  const undo = new UndoList();
-  undo.add(`volume ${begun.id}`, () =>
-    removeUntilGone(session, volumeKind, begun.id, {
-      timeoutSeconds: target.timeoutSeconds,
-      signal: undoSignal(target.signal),
-    }),
-  );
-  try {
-    const volume = await waitForStatus(session, volumeKind, begun.id, "available", {
-      doing: `restoring volume ${begun.id} from ${target.sourceKey}`,
-      timeoutSeconds: target.timeoutSeconds,
-      signal: target.signal,
-    });
+    ...(target.description === undefined ? {} : { description: target.description }),
+    ...(target.snapshotId === undefined ? {} : { snapshotId: target.snapshotId }),
+    ...(target.sizeGib === undefined ? {} : { sizeGib: target.sizeGib }),
+    ...(target.volumeType === undefined ? {} : { volumeType: target.volumeType }),
+    ...(target.availabilityZone === undefined ? {} : { availabilityZone: target.availabilityZone }),
+  };
+  const making = { what: "volume", from: target.sourceKey, ...limits };
+  return makeVolume(session, wanted, making, async volume => {
     const filled = await fill(volume);
     await volumes.setMetadata(session, volume.id, { [stateMetadata]: "complete" });
     await inventory.noteVolume(volume);
     return { volume, filled, made: true };
-  } catch (error) {
-    throw await undo.undo(await inCindersWords(session, begun.id, error));
-  }
+  });
 }
 
 /** Says on a restored volume of this owner that it outlives its resource: no later restore takes it for its own. */

@@ -1,9 +1,9 @@
-import { type Mark, metadataKeys, runKey, toMetadata } from "../base/marks";
+import { instant, type Mark, metadataKeys, runKey, toMetadata } from "../base/marks";
 import { UndoList, undoSignal } from "../base/undo-list";
 import { inCindersWords } from "../cinder/cinders-words";
 import { removeUntilGone } from "../cinder/remove";
 import { snapshotKind, WaitError, waitForStatus } from "../cinder/watch";
-import { type Session, snapshots } from "../openstack";
+import { parseTime, type Session, snapshots } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
 import type { Copy } from "./copied";
 import { inventoryOf, type Marked, timeOf } from "./inventory";
@@ -50,7 +50,7 @@ export function asPoint(found: Marked<Snapshot>): SnapshotPoint {
     slot: mark.slot,
     trigger: mark.trigger,
     copy: mark.copy === "awaited" || mark.copy === "proven" ? mark.copy : undefined,
-    takenAt: mark.takenAt ?? `${(row.created_at ?? time.toISOString()).slice(0, 19)}Z`,
+    takenAt: mark.takenAt ?? instant(parseTime(row.created_at)),
   };
 }
 

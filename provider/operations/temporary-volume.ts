@@ -1,13 +1,10 @@
 import { fromMetadata, instant, type Mark, toMetadata } from "../base/marks";
-import { UndoList, undoSignal } from "../base/undo-list";
 import { endAttachments } from "../cinder/attach-volume";
-import { inCindersWords } from "../cinder/cinders-words";
-import { remedyFor, removeUntilGone } from "../cinder/remove";
-import { volumeKind, WaitError, waitForStatus } from "../cinder/watch";
 import { type Session, snapshots, undefinedIfNotFound, volumes } from "../openstack";
-import type { Volume } from "../openstack/volumes";
+import type { NewVolume, Volume } from "../openstack/volumes";
 import { inventoryOf } from "./inventory";
 import { isEvidence } from "./proof";
+import { madeVolume, makeVolume, removeVolume } from "./volume";
 
 /** A volume that exists only while something reads it: what it is made from and whose it is. */
 export interface TemporaryVolumeSpec {
@@ -36,6 +33,8 @@ export async function ensureTemporaryVolume(
 ): Promise<{ volume: Volume; made: boolean }> {
   const inventory = inventoryOf(session);
   const options = { signal: context.signal };
+  const limits = { timeoutSeconds: spec.timeoutSeconds, signal: context.signal };
+  const making = { what: "temporary volume", from: `snapshot ${spec.snapshotId}` };
   for (const { row } of await existing(session, spec)) {
     if (inventory.isStuck(row.id)) {
       context.log(`temporary volume ${row.id} is stuck; a new one is made in its place`);
@@ -44,15 +43,12 @@ export async function ensureTemporaryVolume(
     if (inventory.isUntouched(row.id)) return { volume: row, made: false };
     let live = await volumes.get(session, row.id, options).catch(undefinedIfNotFound);
     if (live && halfAttached.has(live.status)) {
-      await endAttachments(session, row.id, {
-        timeoutSeconds: spec.timeoutSeconds,
-        signal: context.signal,
-      });
+      await endAttachments(session, row.id, limits);
       live = await volumes.get(session, row.id, options).catch(undefinedIfNotFound);
     }
     if (live?.status === "available" || live?.status === "in-use") return { volume: live, made: false };
     if (live?.status === "creating") {
-      const volume = await finished(session, row.id, spec, context.signal).catch(error => {
+      const volume = await madeVolume(session, row.id, { ...making, ...limits }).catch(error => {
         if (!inventory.isStuck(row.id)) throw error;
         context.log(`warning: ${error.message}; a new one is made in its place`);
       });
@@ -61,12 +57,8 @@ export async function ensureTemporaryVolume(
     }
     if (live) {
       context.log(`removing temporary volume ${row.id}, which is '${live.status}'`);
-      await removeUntilGone(session, volumeKind, row.id, {
-        timeoutSeconds: spec.timeoutSeconds,
-        signal: context.signal,
-      });
-    }
-    await inventory.noteGone(row.id);
+      await removeVolume(session, row.id, limits);
+    } else await inventory.noteGone(row.id);
   }
   const mark: Mark = {
     owner: spec.owner,
@@ -75,56 +67,19 @@ export async function ensureTemporaryVolume(
     slot: spec.slot,
     expiresAt: instant(new Date(context.now.getTime() + spec.expiresAfterSeconds * 1000)),
   };
-  const begun = await volumes.create(
-    session,
-    {
-      snapshotId: spec.snapshotId,
-      sizeGib: spec.sizeGib ?? (await snapshots.get(session, spec.snapshotId, options)).size,
-      name: `temporary-${spec.set}`.slice(0, 255),
-      description: `temporary volume of backup set ${spec.set}, removed after use`.slice(0, 255),
-      metadata: toMetadata(mark),
-      ...(spec.volumeType === undefined ? {} : { volumeType: spec.volumeType }),
-      ...(spec.availabilityZone === undefined ? {} : { availabilityZone: spec.availabilityZone }),
-    },
-    options,
-  );
-  await inventory.noteVolume(begun);
-  const undo = new UndoList();
-  undo.add(`temporary volume ${begun.id}`, async () => {
-    await removeUntilGone(session, volumeKind, begun.id, {
-      timeoutSeconds: spec.timeoutSeconds,
-      signal: undoSignal(context.signal),
-      ...(inventory.isStuck(begun.id) && { once: true }),
-    });
-    await inventory.noteGone(begun.id);
-  });
-  try {
-    const volume = await finished(session, begun.id, spec, context.signal);
+  const wanted: NewVolume = {
+    snapshotId: spec.snapshotId,
+    sizeGib: spec.sizeGib ?? (await snapshots.get(session, spec.snapshotId, options)).size,
+    name: `temporary-${spec.set}`.slice(0, 255),
+    description: `temporary volume of backup set ${spec.set}, removed after use`.slice(0, 255),
+    metadata: toMetadata(mark),
+    ...(spec.volumeType === undefined ? {} : { volumeType: spec.volumeType }),
+    ...(spec.availabilityZone === undefined ? {} : { availabilityZone: spec.availabilityZone }),
+  };
+  return makeVolume(session, wanted, { ...making, ...limits }, async volume => {
     await inventory.noteReady(volume);
     return { volume, made: true };
-  } catch (error) {
-    throw await undo.undo(await inCindersWords(session, begun.id, error));
-  }
-}
-
-/** Waits for a volume that is being made. One that takes too long is remembered, so that nothing waits for it again. */
-async function finished(
-  session: Session,
-  id: string,
-  spec: TemporaryVolumeSpec,
-  signal: AbortSignal | undefined,
-): Promise<Volume> {
-  try {
-    return await waitForStatus(session, volumeKind, id, "available", {
-      doing: `creating temporary volume ${id} from snapshot ${spec.snapshotId}`,
-      timeoutSeconds: spec.timeoutSeconds,
-      signal,
-    });
-  } catch (error) {
-    if (!(error instanceof WaitError && error.timedOut)) throw error;
-    inventoryOf(session).noteStuck(id);
-    throw new WaitError(`${error.message}: ${remedyFor(volumeKind, id)}`, true, { cause: error });
-  }
+  });
 }
 
 /** Whose temporary volumes, and of which snapshot; of any where none is named. */
@@ -149,28 +104,15 @@ export async function releaseTemporaryVolumes(
   const stuck = [...ids].filter(id => inventory.isStuck(id));
   await Promise.all(
     [...ids].map(id => {
-      const removed = removeOne(session, id, spec.timeoutSeconds, options.signal);
+      const removed = removeVolume(session, id, {
+        timeoutSeconds: spec.timeoutSeconds,
+        signal: options.signal,
+      });
       // it was named when it got stuck, and must not fail the run that made another in its place
       const isReplaced = inventory.isStuck(id) && stuck.length < ids.size;
       return isReplaced ? removed.catch(() => options.signal?.throwIfAborted()) : removed;
     }),
   );
-}
-
-async function removeOne(
-  session: Session,
-  id: string,
-  timeoutSeconds: number,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const inventory = inventoryOf(session);
-  await removeUntilGone(session, volumeKind, id, {
-    timeoutSeconds,
-    signal,
-    refused: async () => (await endAttachments(session, id, { signal })) > 0,
-    ...(inventory.isStuck(id) && { once: true }),
-  });
-  await inventory.noteGone(id);
 }
 
 /** Removes what was made from other snapshots and says nothing of a backup. What does not go is for the sweep. */
@@ -179,10 +121,11 @@ export async function releaseUnused(
   spec: TemporaryVolumeSpec,
   context: { log: (line: string) => void; signal?: AbortSignal | undefined },
 ): Promise<void> {
+  const limits = { timeoutSeconds: spec.timeoutSeconds, signal: context.signal };
   const found = await existing(session, { owner: spec.owner });
   const unused = found.filter(({ row }) => row.snapshot_id !== spec.snapshotId && !isEvidence(row));
   for (const { row } of unused) {
-    await removeOne(session, row.id, spec.timeoutSeconds, context.signal).catch((error: Error) => {
+    await removeVolume(session, row.id, limits).catch((error: Error) => {
       context.signal?.throwIfAborted();
       context.log(`warning: temporary volume ${row.id} of an earlier run stays: ${error.message}`);
     });

@@ -1,5 +1,5 @@
 import { instant, type Mark, runKey } from "../base/marks";
-import { snapshots } from "../openstack";
+import { parseTime, snapshots } from "../openstack";
 import { adopt, handOver } from "../operations/adoption";
 import { type Copy, retainCopied } from "../operations/copied";
 import { applyRetention, type Retention } from "../operations/retention";
@@ -154,8 +154,8 @@ function isAdopting(
   return given.adoptId !== undefined && given.adoptId !== state?.adoptId;
 }
 
-function adoptedMark(given: Inputs, id: string, row: { created_at?: string }): Mark {
-  const takenAt = new Date(`${(row.created_at ?? "").slice(0, 19)}Z`);
+function adoptedMark(given: Inputs, id: string, row: { created_at: string }): Mark {
+  const takenAt = parseTime(row.created_at);
   const mark = markOf({ ...given, slot: "" }, undefined, takenAt);
   return { ...mark, slot: undefined, trigger: `adopted ${id}`, copy: copyOf(given) };
 }

@@ -4,7 +4,7 @@ import type { z } from "zod";
 import { fromMetadata, instant } from "../base/marks";
 import { removeUntilGone } from "../cinder/remove";
 import { volumeKind } from "../cinder/watch";
-import { isNotFound, snapshots, undefinedIfNotFound, volumes } from "../openstack";
+import { isNotFound, parseTime, snapshots, undefinedIfNotFound, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
 import { pointsAmong } from "../operations/restic-set";
 import { keepRestored, restoreVolume } from "../operations/restore-volume";
@@ -99,6 +99,7 @@ export const volumeRestore = resourceType({
       );
       return;
     }
+    // a server may have it by now, whose attachment is not ours to end
     await removeUntilGone(session, volumeKind, id, {
       timeoutSeconds: Math.min(state.timeoutSeconds, 600),
       signal: context.signal,
@@ -127,7 +128,7 @@ async function fromCinder(
     volumeId: volume.id,
     restoredSizeGib: volume.size,
     source,
-    capturedAt: snapshot.metadata?.["osbackup-taken-at"] ?? `${(snapshot.created_at ?? "").slice(0, 19)}Z`,
+    capturedAt: snapshot.metadata?.["osbackup-taken-at"] ?? instant(parseTime(snapshot.created_at)),
     verified: false,
     compared: "nothing: the volume is Cinder's copy of the snapshot",
     writtenBy: "cinder",
