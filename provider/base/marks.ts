@@ -30,6 +30,9 @@ export interface Mark {
   copy?: string | undefined;
 }
 
+/** What every Cinder object of ours says of itself. */
+export const ourMark = { "managed-by": managedBy };
+
 /** The metadata key of each part of the mark. */
 export const metadataKeys = {
   owner: "osbackup-owner",

@@ -1,4 +1,4 @@
-import { managedBy } from "../base/marks";
+import { ourMark } from "../base/marks";
 import { isUnreachable, type Session, snapshots, undefinedIfNotFound, volumes } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
 import type { Volume } from "../openstack/volumes";
@@ -28,19 +28,14 @@ export interface Kind<T extends Row> {
   newest(session: Session, count: number): Promise<T[]>;
   /** Those of ours that are being removed now. */
   leaving(session: Session): Promise<T[]>;
-  /** Every one that carries our mark. */
-  ours(session: Session): Promise<T[]>;
   remove(session: Session, id: string, options: { signal?: AbortSignal | undefined }): Promise<void>;
 }
-
-const ourMark = { "managed-by": managedBy };
 
 export const snapshotKind: Kind<Snapshot> = {
   name: "snapshot",
   get: snapshots.get,
   newest: snapshots.newest,
   leaving: session => snapshots.list(session, { status: "deleting", metadata: ourMark }),
-  ours: session => snapshots.list(session, { metadata: ourMark }),
   remove: snapshots.remove,
 };
 
@@ -49,7 +44,6 @@ export const volumeKind: Kind<Volume> = {
   get: volumes.get,
   newest: volumes.newest,
   leaving: session => volumes.list(session, { status: "deleting", metadata: ourMark }),
-  ours: session => volumes.list(session, { metadata: ourMark }),
   remove: volumes.remove,
 };
 

@@ -12,7 +12,8 @@ export async function cinder<T>(
   session: Session,
   call: Omit<Call<T>, "service">,
 ): Promise<{ status: number; body: T; requestId?: string }> {
-  return session.request<T>({ microversion: await version(session), ...call, service: "block-storage" });
+  const microversion = call.microversion ?? (await version(session));
+  return session.request<T>({ ...call, microversion, service: "block-storage" });
 }
 
 /** The newest Cinder microversion that both sides know. */

@@ -1,6 +1,5 @@
-import { fromMetadata, type Mark, type Role } from "../base/marks";
-import { snapshotKind, volumeKind } from "../cinder/watch";
-import { parseTime, type Session, undefinedIfNotFound, volumes } from "../openstack";
+import { fromMetadata, type Mark, ourMark, type Role } from "../base/marks";
+import { parseTime, type Session, snapshots, undefinedIfNotFound, volumes } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
 import type { Volume } from "../openstack/volumes";
 
@@ -36,7 +35,10 @@ export class Inventory {
   }
 
   private knownSnapshots(): Promise<Known<Snapshot>> {
-    this.snapshotRows ??= listing(snapshotKind.ours(this.session), () => (this.snapshotRows = undefined));
+    this.snapshotRows ??= listing(
+      snapshots.list(this.session, { metadata: ourMark }),
+      () => (this.snapshotRows = undefined),
+    );
     return this.snapshotRows;
   }
 
@@ -51,7 +53,10 @@ export class Inventory {
   }
 
   private knownVolumes(): Promise<Known<Volume>> {
-    this.volumeRows ??= listing(volumeKind.ours(this.session), () => (this.volumeRows = undefined));
+    this.volumeRows ??= listing(
+      volumes.list(this.session, { metadata: ourMark }),
+      () => (this.volumeRows = undefined),
+    );
     return this.volumeRows;
   }
 
