@@ -80,19 +80,6 @@ export async function create(
   return body.attachment;
 }
 
-/** One attachment. Throws ApiError; isNotFound says that it is gone. */
-export async function get(session: Session, id: string, { signal }: CallOptions = {}): Promise<Attachment> {
-  await required(session, "3.27");
-  const { body } = await cinder(session, {
-    method: "GET",
-    path: `/attachments/${idPart("attachment", id)}`,
-    schema: OneAttachment,
-    doing: `reading attachment ${id}`,
-    signal,
-  });
-  return body.attachment;
-}
-
 /** All attachments of the project, or of one volume. */
 export async function list(
   session: Session,

@@ -20,5 +20,4 @@ export { RUN_REQUEST_ID } from "./run";
 export { type Answer, type Call, openSession, Session } from "./session";
 export * as snapshots from "./snapshots";
 export { parseTime } from "./time";
-export * as types from "./types";
 export * as volumes from "./volumes";

@@ -106,19 +106,3 @@ export async function update(
   });
   return body.volume;
 }
-
-/** Starts making a volume larger; it is "extending" until done. An attached one needs microversion 3.42. */
-export async function extend(
-  session: Session,
-  id: string,
-  sizeGib: number,
-  { signal }: CallOptions = {},
-): Promise<void> {
-  await cinder(session, {
-    method: "POST",
-    path: `/volumes/${idPart("volume", id)}/action`,
-    body: { "os-extend": { new_size: sizeGib } },
-    doing: `extending volume ${id} to ${sizeGib} GiB`,
-    signal,
-  });
-}

@@ -60,16 +60,6 @@ export function isKind(error: unknown, kind: ResticErrorKind): error is ResticEr
 }
 
 export const isNoRepository = (error: unknown): error is ResticError => isKind(error, "no-repository");
-export const isWrongPassword = (error: unknown): error is ResticError => isKind(error, "wrong-password");
-export const isLocked = (error: unknown): error is ResticError => isKind(error, "locked");
-export const isUnreachable = (error: unknown): error is ResticError => isKind(error, "unreachable");
-export const isAccessDenied = (error: unknown): error is ResticError => isKind(error, "access-denied");
-export const isNoSpace = (error: unknown): error is ResticError => isKind(error, "no-space");
-export const isEmptySource = (error: unknown): error is ResticError => isKind(error, "empty-source");
-export const isTimeout = (error: unknown): error is ResticError => isKind(error, "timeout");
-/** Whether `check` found the repository damaged (not merely could not run). */
-export const isDamaged = (error: unknown): error is ResticError =>
-  error instanceof ResticError && error.damaged;
 
 /**
  * What restic says, from 0.14 on, when its config file is not there. Every other failure to open a repository prints

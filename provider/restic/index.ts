@@ -1,6 +1,6 @@
 export type { RepositoryAccess } from "./access";
 export type { BackupJob, BackupResult } from "./backup";
-export { isKind, isLocked, isWrongPassword, ResticError, type ResticErrorKind } from "./errors";
+export { isKind, ResticError, type ResticErrorKind } from "./errors";
 export { locate } from "./location";
 export { maskUrl, weakPassword } from "./redact";
 export { openRepository, Repository, type ResticSnapshot } from "./repository";

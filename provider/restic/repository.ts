@@ -148,7 +148,7 @@ export class Repository {
 
   /**
    * Checks the repository's structure and, as far as readDataSubset says ("5%", "1/10", "500M", "100%"), its data: only
-   * that finds damaged packs. Throws an error for which `isDamaged` holds when something is wrong.
+   * that finds damaged packs. Throws an error with `damaged` when something is wrong.
    */
   check(options: Stoppable & { readDataSubset?: string | undefined } = {}): Promise<void> {
     return check(this.place, options);

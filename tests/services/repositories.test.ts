@@ -11,7 +11,6 @@ import { promisify } from "node:util";
 import { type Devcloud, makeExt4Image, startDevcloud } from "../../devcloud";
 import { PartialFailure } from "../../provider/resources/resource";
 import { openRepository, type RepositoryAccess } from "../../provider/restic";
-import { isDamaged } from "../../provider/restic/errors";
 import { type Held, Lifecycle, type Properties, Refused } from "../lifecycle";
 import { until } from "../until";
 import { rest, s3 } from "./index";
@@ -356,7 +355,7 @@ describe("a repository", () => {
     const at = (hour: number) =>
       new Lifecycle({ ...cloud.environment, OSBACKUP_NOW: `2026-11-22T${hour}:10:00Z` });
     const schedule = { checkSchedule: "0 * * * *", readDataSubset: "100%" };
-    await assert.rejects(at(11).up("ResticRepository", resource(access, schedule)), isDamaged);
+    await assert.rejects(at(11).up("ResticRepository", resource(access, schedule)), { damaged: true });
   });
 
   it("does not keep a stream that ended too early", async function () {

@@ -17,11 +17,4 @@ export class VolumeError extends Error {
   }
 }
 
-/** Whether another live process holds the mount path: try again later. */
-export const isInUse = (error: unknown): boolean => error instanceof VolumeError && error.kind === "in-use";
-
-/** Whether no way to read this volume exists here: another mover or block mode is needed. */
-export const isUnsupported = (error: unknown): boolean =>
-  error instanceof VolumeError && (error.kind === "unsupported" || error.kind === "missing-tool");
-
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { childEnvironment, resolveAccess, secondaryEnvironment } from "../../../provider/restic/access.js";
-import { isWrongPassword, type ResticError } from "../../../provider/restic/errors.js";
+import { isKind, type ResticError } from "../../../provider/restic/errors.js";
 import { locate } from "../../../provider/restic/location.js";
 import { maskUrl, redactor, weakPassword } from "../../../provider/restic/redact.js";
 
@@ -86,7 +86,7 @@ describe("RepositoryAccess", () => {
 
   it("refuses no password and two passwords", () => {
     const message = (error: unknown) => {
-      assert.ok(isWrongPassword(error));
+      assert.ok(isKind(error, "wrong-password"));
       return error.message;
     };
     try {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { inspect } from "node:util";
 import { backupArguments, checkTag, escapePattern, resticTime } from "../../../provider/restic/backup.js";
-import { isEmptySource, isNoSpace, isTimeout, type ResticError } from "../../../provider/restic/errors.js";
+import type { ResticError } from "../../../provider/restic/errors.js";
 import type { Progress } from "../../../provider/restic/messages.js";
 import { openRepository } from "../../../provider/restic/repository.js";
 import { grace } from "../../../provider/restic/run.js";
@@ -248,10 +248,9 @@ describe("Repository.backup", function () {
       kind: "empty-source",
       message: `backing up ${directory}: x, y does not exist`,
     });
-    await assert.rejects(
-      repository.backup({ directory: `${directory}/none`, host: "h", tags: [] }),
-      isEmptySource,
-    );
+    await assert.rejects(repository.backup({ directory: `${directory}/none`, host: "h", tags: [] }), {
+      kind: "empty-source",
+    });
   });
 
   it("forgets the snapshot when it turned out to hold no file", async () => {
@@ -268,10 +267,9 @@ describe("Repository.backup", function () {
   it("fails with empty-source when everything is excluded", async () => {
     const { repository } = await newRepository();
     const directory = await volume({ "a.tmp": "1" });
-    await assert.rejects(
-      repository.backup({ directory, host: "h", tags: [], excludes: ["*.tmp"] }),
-      isEmptySource,
-    );
+    await assert.rejects(repository.backup({ directory, host: "h", tags: [], excludes: ["*.tmp"] }), {
+      kind: "empty-source",
+    });
     assert.deepEqual(await repository.snapshots(), []);
   });
 
@@ -401,7 +399,7 @@ describe("Repository.backup", function () {
     it("fails with empty-source when it is empty", async () => {
       const { repository } = await newRepository();
       const stdin = { stream: Readable.from([]), fileName: "v" };
-      await assert.rejects(repository.backup({ stdin, host: "h", tags: [] }), isEmptySource);
+      await assert.rejects(repository.backup({ stdin, host: "h", tags: [] }), { kind: "empty-source" });
       assert.deepEqual(await repository.snapshots(), []);
     });
 
@@ -464,7 +462,7 @@ describe("Repository.backup", function () {
       await assert.rejects(
         repository.backup({ stdin, host: "h", tags: [], timeoutSeconds: 2 }),
         (error: ResticError) => {
-          assert.ok(isTimeout(error));
+          assert.equal(error.kind, "timeout");
           assert.equal(
             error.message,
             `backing up v to ${path}: not done within 2 s (restic 0.14.0, exit 130)`,
@@ -631,7 +629,7 @@ while :; do n=$((n+1)); echo '{"message_type":"status","seconds_elapsed":'$n',"p
       await assert.rejects(
         repository.backup({ directory: source, host: "h", tags: [] }),
         (error: ResticError) => {
-          assert.ok(isNoSpace(error));
+          assert.equal(error.kind, "no-space");
           assert.match(
             error.message,
             // restic 0.14 sometimes says nothing and waits for ever

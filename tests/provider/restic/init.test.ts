@@ -3,12 +3,7 @@ import { chmod, cp, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { resolveAccess } from "../../../provider/restic/access.js";
-import {
-  isNoRepository,
-  isUnreachable,
-  isWrongPassword,
-  type ResticError,
-} from "../../../provider/restic/errors.js";
+import { isNoRepository, type ResticError } from "../../../provider/restic/errors.js";
 import { initLockPath } from "../../../provider/restic/init-lock.js";
 import { openRepository } from "../../../provider/restic/repository.js";
 import {
@@ -101,7 +96,7 @@ describe("Repository.ensureInitialised", () => {
       { cacheDirectory: join(directory, "c") },
     );
     await assert.rejects(wrong.ensureInitialised(), (error: ResticError) => {
-      assert.ok(isWrongPassword(error));
+      assert.equal(error.kind, "wrong-password");
       assert.equal(
         error.message,
         `opening ${path}: wrong password or no key found; check the repository's password (restic 0.14.0, exit 1)`,
@@ -114,7 +109,7 @@ describe("Repository.ensureInitialised", () => {
   it("never initialises when the server cannot be reached", async () => {
     const repository = openRepository({ url: "rest:http://user:hunter22@127.0.0.1:9/", password });
     await assert.rejects(repository.ensureInitialised(), (error: ResticError) => {
-      assert.ok(isUnreachable(error));
+      assert.equal(error.kind, "unreachable");
       assert.match(
         error.message,
         /^opening rest:http:\/\/user:\*\*\*@127\.0\.0\.1:9\/: unable to open config file: .*connection refused/,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { hostname } from "node:os";
-import { isLocked, type ResticError } from "../../../provider/restic/errors.js";
+import type { ResticError } from "../../../provider/restic/errors.js";
 import {
   describeOwner,
   isCertainlyStale,
@@ -100,7 +100,7 @@ describe("Repository locks", function () {
     const { repository, path } = await newRepository({ lockWaitSeconds: 1 });
     const holder = await holdLock(path);
     await assert.rejects(repository.prune(), (error: ResticError) => {
-      assert.ok(isLocked(error));
+      assert.equal(error.kind, "locked");
       assert.equal(error.locks.length, 1);
       assert.equal(error.locks[0]?.pid, holder.pid);
       assert.equal(error.locks[0]?.hostname, hostname());

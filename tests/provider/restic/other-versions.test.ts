@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { isNoRepository, isWrongPassword, type ResticError } from "../../../provider/restic/errors.js";
+import { isNoRepository, type ResticError } from "../../../provider/restic/errors.js";
 import { openRepository, type RepositoryOptions } from "../../../provider/restic/repository.js";
 import { fakeRestic, password, temporaryDirectory, tidyUp, volume } from "./fixture.js";
 
@@ -70,7 +70,7 @@ describe("Repository with another version of restic", () => {
       'err("Fatal: wrong password or no key found"); exit(12);',
     );
     await assert.rejects(repository.exists(), (error: ResticError) => {
-      assert.ok(isWrongPassword(error));
+      assert.equal(error.kind, "wrong-password");
       assert.equal(error.exitCode, 12);
       return true;
     });

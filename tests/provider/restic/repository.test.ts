@@ -4,7 +4,7 @@ import { chmod, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/pro
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import { isDamaged, type ResticError } from "../../../provider/restic/errors.js";
+import type { ResticError } from "../../../provider/restic/errors.js";
 import type { Repository } from "../../../provider/restic/repository.js";
 import { locksOf, newRepository, password, restic, temporaryDirectory, tidyUp, volume } from "./fixture.js";
 
@@ -68,7 +68,7 @@ describe("Repository.check", function () {
     }
     await repository.check();
     await assert.rejects(repository.check({ readDataSubset: "100%" }), (error: ResticError) => {
-      assert.ok(isDamaged(error));
+      assert.ok(error.damaged);
       assert.equal(error.kind, "failed");
       assert.match(error.message, /Pack ID does not match.*repository contains errors/);
       return true;

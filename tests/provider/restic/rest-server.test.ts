@@ -5,7 +5,7 @@ import { mkdir, readdir } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { inspect } from "node:util";
-import { isAccessDenied, isUnreachable, type ResticError } from "../../../provider/restic/errors.js";
+import { isKind, type ResticError } from "../../../provider/restic/errors.js";
 import { openRepository } from "../../../provider/restic/repository.js";
 import { grace } from "../../../provider/restic/run.js";
 import { needs, skips } from "../../needs.js";
@@ -85,7 +85,7 @@ describe("Repository on a REST server", function () {
     const error = await at("other", { user: "keeper:wrong-one" })
       .ensureInitialised()
       .catch((failure: unknown) => failure);
-    assert.ok(isAccessDenied(error));
+    assert.ok(isKind(error, "access-denied"));
     assert.equal(
       error.message,
       `opening rest:http://keeper:***@127.0.0.1:${port}/other/: unable to open config file: unexpected HTTP response (401): 401 Unauthorized (restic 0.14.0, exit 1)`,
@@ -119,7 +119,7 @@ describe("Repository on a REST server", function () {
       .finally(() => {
         grace.seconds = usual;
       });
-    await assert.rejects(at("never").ensureInitialised(), isUnreachable);
+    await assert.rejects(at("never").ensureInitialised(), { kind: "unreachable" });
     await serve([]);
     assert.deepEqual(await repository.snapshots(), []);
     const stale = await repository.unlockStale();
@@ -136,7 +136,7 @@ describe("Repository on a REST server", function () {
     await killHard(server);
     await serve(["--append-only"]);
     await assert.rejects(repository.forget([kept.id]), (error: ResticError) => {
-      assert.ok(isAccessDenied(error));
+      assert.equal(error.kind, "access-denied");
       assert.deepEqual(error.remaining, [kept.id]);
       assert.match(error.message, new RegExp(`403 Forbidden.*; still there: ${kept.id}$`));
       return true;

@@ -18,14 +18,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import {
-  cleanUp,
-  isInUse,
-  isUnsupported,
-  type OpenVolume,
-  openVolume,
-  VolumeError,
-} from "../../../../provider/movers/local";
+import { cleanUp, type OpenVolume, openVolume, VolumeError } from "../../../../provider/movers/local";
 import { needs, skips } from "../../../needs";
 import {
   cleanLab,
@@ -235,10 +228,7 @@ describe(`openVolume by ${expectedWay}`, () => {
     if (isRoot) skips(this, "root may write to everything");
     imageWithPendingJournal(image);
     chmodSync(image, 0o400);
-    await assert.rejects(
-      open(),
-      (error: Error) => isUnsupported(error) && /attach the temporary volume read-write/.test(error.message),
-    );
+    await assert.rejects(open(), { kind: "unsupported", message: /attach the temporary volume read-write/ });
     assertNothingLeft();
   });
 
@@ -315,8 +305,8 @@ describe(`openVolume by ${expectedWay}`, () => {
   it("refuses a mount path that this process has open, and leaves that volume alone", async () => {
     ext4Image(image, { content: content() });
     const volume = await open();
-    await assert.rejects(open(), isInUse);
-    await assert.rejects(cleanUp(mountPath), isInUse);
+    await assert.rejects(open(), { kind: "in-use" });
+    await assert.rejects(cleanUp(mountPath), { kind: "in-use" });
     assert.equal(readFileSync(join(mountPath, "a.txt"), "utf8"), "first\n");
     await volume.close();
     assertNothingLeft();
@@ -325,11 +315,10 @@ describe(`openVolume by ${expectedWay}`, () => {
   it("refuses a mount path that another live process has open, and leaves that volume alone", async () => {
     ext4Image(image, { content: content() });
     const other = await openElsewhere({ connection: local(image), mountPath, access: "read" });
-    await assert.rejects(
-      open(),
-      (error: Error) =>
-        isInUse(error) && error.message.includes(`process ${other.pid} has a volume open there`),
-    );
+    await assert.rejects(open(), {
+      kind: "in-use",
+      message: new RegExp(`process ${other.pid} has a volume open there`),
+    });
     assert.equal(readFileSync(join(mountPath, "a.txt"), "utf8"), "first\n");
   });
 
