@@ -124,7 +124,7 @@ export async function takePoint(set: SnapshotSet, take: TakePoint): Promise<Take
   }
 }
 
-/** S0's message, which users look up. The snapshot stays marked: the next run adopts it or removes it. */
+/** The VolumeSnapshotBackup operator's message, which users look up. The snapshot stays marked: the next run adopts it or removes it. */
 function timedOut(error: unknown): unknown {
   return error instanceof WaitError
     ? new WaitError(`Snapshot creation timed out: ${error.message}`, true, { cause: error.cause })

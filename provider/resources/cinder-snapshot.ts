@@ -6,10 +6,7 @@ import { pointSet } from "./point-set";
 import { resourceType } from "./resource";
 import { snapshotStore } from "./snapshot-store";
 
-/**
- * The set of Cinder snapshots of one volume under one schedule and retention; the newest is current. Serves S0's
- * snapshot part, S1's copy sets and S2's protect.
- */
+/** The set of Cinder snapshots of one volume under one schedule and retention; the newest is current. */
 export const cinderSnapshot = resourceType({
   name: "CinderSnapshot",
   description:

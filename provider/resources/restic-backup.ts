@@ -5,7 +5,7 @@ import { resourceType } from "./resource";
 import { inputs, outputs } from "./restic-backup-schema";
 import { resticStore } from "./restic-store";
 
-/** The set of restic snapshots of one source under one retention. Serves S0's backup part. */
+/** The set of restic snapshots of one source under one retention. */
 export const resticBackup = resourceType({
   name: "ResticBackup",
   description: "The set of restic snapshots of one source under one retention.",

@@ -139,7 +139,7 @@ function copyOf(given: Inputs): Copy | undefined {
   return given.awaitsCopy ? "awaited" : undefined;
 }
 
-/** S0's pattern; the timestamp is the slot's, so that the name says which slot it is. */
+/** The operator's pattern; the timestamp is the slot's, so that the name says which slot it is. */
 function nameOf(given: Inputs, context: Context): string {
   if (given.name) return given.name;
   const stamp = (given.slot || instant(context.now)).replaceAll(/[-:]/g, "");

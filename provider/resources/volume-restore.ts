@@ -13,7 +13,7 @@ import { accessOf, accessRules, type repositoryAccess } from "./repository-acces
 import { type Context, type Refusal, resourceType } from "./resource";
 import { type Inputs, inputs, type Outputs, outputs } from "./volume-restore-schema";
 
-/** A new volume made from a Cinder snapshot (S2's restore) or filled from a restic snapshot. */
+/** A new volume made from a Cinder snapshot (Karbor's restore) or filled from a restic snapshot. */
 export const volumeRestore = resourceType({
   name: "VolumeRestore",
   description: "A new volume made from a Cinder snapshot or filled from a restic snapshot.",

@@ -5,7 +5,7 @@ import { ResticBackup, type ResticBackupArgs } from "../restic-backup";
 import type { RepositoryAccess, ResticRepository } from "../restic-repository";
 import { TemporaryVolume } from "../temporary-volume";
 
-/** Inputs of VolumeBackup, in the words of S0's VolumeSnapshotBackup. */
+/** Inputs of VolumeBackup, in the words of the operator's VolumeSnapshotBackup. */
 export interface VolumeBackupArgs {
   /** The Cinder volume to protect. */
   volumeId: pulumi.Input<string>;
@@ -53,7 +53,7 @@ export interface VolumeBackupArgs {
   retention?: ResticBackupArgs["retention"];
   /** Deadline of one backup, in seconds. Default a day. */
   timeoutSeconds?: ResticBackupArgs["timeoutSeconds"];
-  /** 'cleanup' (default, S0's rule) removes what a failed run made, its Cinder snapshot too; 'keepSnapshot' keeps that. */
+  /** 'cleanup' (default, the operator's rule) removes what a failed run made, its Cinder snapshot too; 'keepSnapshot' keeps that. */
   onFailure?: ResticBackupArgs["onFailure"];
   /** Whether the restic snapshots go with the stack: 'retain' (default) or 'delete'. */
   deletionPolicy?: ResticBackupArgs["deletionPolicy"];
@@ -88,7 +88,7 @@ const keys = Object.keys({
 
 /**
  * One backup set, end to end: when a slot is due a Cinder snapshot is taken, a temporary volume made from it, its data
- * backed up by restic, the volume removed, and both kinds of points pruned by their retention. Serves S0.
+ * backed up by restic, the volume removed, and both kinds of points pruned by their retention.
  */
 export class VolumeBackup extends pulumi.ComponentResource {
   readonly snapshot: CinderSnapshot;
