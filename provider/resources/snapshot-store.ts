@@ -2,7 +2,7 @@ import { instant, type Mark, runKey } from "../base/marks";
 import { parseTime, snapshots } from "../openstack";
 import { adopt, handOver } from "../operations/adoption";
 import { type Copy, retainCopied } from "../operations/copied";
-import { applyRetention, type Retention } from "../operations/retention";
+import { applyRetention } from "../operations/retention";
 import {
   asPoint,
   points,
@@ -119,7 +119,8 @@ function judgeBy(
   given: Inputs,
   asOf: Date,
 ): Judged<SnapshotPoint> {
-  const policy: Retention = retentionOf(given) ?? { keepLast: Number.MAX_SAFE_INTEGER };
+  const policy = retentionOf(given);
+  if (!policy) return { keep: members.map(point => ({ point, reasons: ["no retention"] })), remove: [] };
   return apply(members, policy, { asOf, timeZone: given.timeZone });
 }
 

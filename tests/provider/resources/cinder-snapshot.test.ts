@@ -48,6 +48,20 @@ describe("CinderSnapshot", () => {
     ]);
   });
 
+  it("keeps everything, and says so, when the schedule counts to 0", async () => {
+    const made = await runAt(10).up("CinderSnapshot", given("pg"));
+    const paused = runAt(12);
+    paused.keep("CinderSnapshot", made.owner, made);
+    const state = await paused.up(
+      "CinderSnapshot",
+      given("pg", { schedule: "0@mon-sun@10", retention: undefined }),
+    );
+    assert.deepEqual(
+      state.points.map(({ keptBecause }: { keptBecause: string[] }) => keptBecause),
+      [["no retention"]],
+    );
+  });
+
   it("knows the points of its former name in a preview", async () => {
     const made = await runAt(10).up("CinderSnapshot", given("old"));
     const renamed = runAt(10);
