@@ -69,10 +69,11 @@ export class Lifecycle {
     this.held.set(`${type} ${owner}`, { type, id, state });
   }
 
-  /** Deletes everything that is held, the newest first. */
+  /** Deletes everything that is held, the newest first: a run of its own, in which nothing was replaced. */
   async down(): Promise<void> {
+    const driver = new Driver(this.world);
     for (const [key, { type, id, state }] of [...this.held].reverse()) {
-      await this.driver.delete(type, id, state);
+      await driver.delete(type, id, state);
       this.held.delete(key);
     }
   }

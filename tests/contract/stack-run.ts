@@ -92,8 +92,9 @@ export class StackRun {
     return { ...held, state: { ...inputs, ...outputs } };
   }
 
+  /** As another run of the stack does, in which nothing was replaced. */
   async delete(held: Held): Promise<void> {
-    await heard(this.driver.delete(held.type, held.id, held.state));
+    await heard(new Driver(this.world).delete(held.type, held.id, held.state));
   }
 }
 
