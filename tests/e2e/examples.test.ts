@@ -640,7 +640,10 @@ async function enforcePolicies(): Promise<void> {
       await stack.setConfig(key, value, false);
     await stack.setConfig("repositoryPassword", repositoryPassword, true);
     const violations = (output: string) =>
-      [...new Set(output.match(/\S+,? the best of the .*|\S+ (can be left|keeps|has no|would) .*/g))].sort();
+      // a set's own line says "; keeps 1" too
+      [
+        ...new Set(output.match(/\S+,? the best of the .*|[^\s;\]]+ (can be left|keeps|has no|would) .*/g)),
+      ].sort();
 
     const strong = "retention: { keepLast: 3, keepDaily: 7, keepWeekly: 4 },";
     const weak = "retention: { keepLast: 4 },";
