@@ -127,6 +127,8 @@ async function prepareStack(project: string, environment: Record<string, string>
   const stack = new BenchStack(findEngine(), project, "sets", {
     ...environment,
     OSBACKUP_NOW: "2026-11-21T12:00:00Z",
+    // as many at once as the script has threads
+    PULUMI_PARALLEL: String(threads),
   });
   declare(stack, []);
   await stack.up();

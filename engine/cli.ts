@@ -50,7 +50,7 @@ export async function runEngineCli(argv: string[]): Promise<number> {
       .option("--json", "print one JSON document")
       .option("--diff", "show which inputs change")
       .addOption(
-        new Option("-p, --parallel <n>", "how many operations run at once; default four for each core")
+        new Option("-p, --parallel <n>", "how many operations run at once; default 16")
           .env("PULUMI_PARALLEL")
           .argParser(positiveInteger),
       )

@@ -1,5 +1,4 @@
 import { existsSync, readFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { type ConfigMap, type ConfigValue, fullKey, type Project, readProject, StackConfig } from "./config";
 import { DeploymentRun } from "./deployment";
@@ -32,7 +31,7 @@ export interface EngineOptions {
   environment?: NodeJS.ProcessEnv;
   /** Configuration on top of Pulumi.<stack>.yaml; short keys are the project's. */
   config?: ConfigMap;
-  /** How many operations run at once; default four for each core, as Pulumi has it. */
+  /** How many operations run at once; default 16. */
   parallel?: number;
   onEvent?: (event: EngineEvent) => void;
   /** Told each secret text once, before it can appear in an event. */
@@ -274,7 +273,7 @@ export class Engine {
       source: operation === "destroy" ? "none" : "program",
       refresh: operation === "refresh" ? "only" : (run.refresh ?? false),
       dryRun,
-      parallel: options.parallel ?? 4 * availableParallelism(),
+      parallel: options.parallel ?? 16,
       continueOnError: run.continueOnError ?? false,
       emit,
       mask: text => options.onSecret?.(text),
