@@ -17,8 +17,8 @@ module.exports = {
       "schedule, retention and time-zone import nothing of ours but each other; the clock is an argument",
     ),
     layer("base-stands-alone", "^provider/base/", "^provider/(?!base/)"),
-    layer("openstack-knows-http-only", "^provider/openstack/", "^provider/(?!openstack/)"),
-    layer("restic-knows-restic-only", "^provider/restic/", "^provider/(?!restic/)"),
+    layer("openstack-knows-http-only", "^provider/openstack/", "^provider/(?!(openstack|base)/)"),
+    layer("restic-knows-restic-only", "^provider/restic/", "^provider/(?!(restic|base)/)"),
     layer(
       "cinder-knows-openstack-only",
       "^provider/cinder/",

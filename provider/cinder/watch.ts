@@ -1,5 +1,6 @@
 import { ourMark } from "../base/marks";
 import { isUnreachable, type Session, snapshots, undefinedIfNotFound, volumes } from "../openstack";
+import type { collection } from "../openstack/collection";
 import type { Snapshot } from "../openstack/snapshots";
 import type { Volume } from "../openstack/volumes";
 
@@ -31,21 +32,16 @@ export interface Kind<T extends Row> {
   remove(session: Session, id: string, options: { signal?: AbortSignal | undefined }): Promise<void>;
 }
 
-export const snapshotKind: Kind<Snapshot> = {
-  name: "snapshot",
-  get: snapshots.get,
-  newest: snapshots.newest,
-  leaving: session => snapshots.list(session, { status: "deleting", metadata: ourMark }),
-  remove: snapshots.remove,
-};
+function kindOf<T extends Row>(
+  name: Kind<T>["name"],
+  { get, newest, list, remove }: ReturnType<typeof collection<T & { metadata: Record<string, string> }>>,
+): Kind<T> {
+  const leaving = (session: Session) => list(session, { status: "deleting", metadata: ourMark });
+  return { name, get, newest, leaving, remove };
+}
 
-export const volumeKind: Kind<Volume> = {
-  name: "volume",
-  get: volumes.get,
-  newest: volumes.newest,
-  leaving: session => volumes.list(session, { status: "deleting", metadata: ourMark }),
-  remove: volumes.remove,
-};
+export const snapshotKind = kindOf<Snapshot>("snapshot", snapshots);
+export const volumeKind = kindOf<Volume>("volume", volumes);
 
 /** Decides over the object's present row (undefined: a GET says 404): done, still waiting, or throws. */
 type Judge<T> = (row: T | undefined) => "done" | "waiting";

@@ -73,8 +73,9 @@ export function dynamicProvider(name: string, run = thisProcess): DynamicProvide
 
     async diff(_id, olds, news) {
       return clean(async () => {
-        const difference = await run.driver.diff(name, bare(olds), bare(news));
-        await run.driver.sayDifference(name, difference, bare(olds), bare(news));
+        const [state, inputs] = [bare(olds), bare(news)];
+        const difference = await run.driver.diff(name, state, inputs);
+        await run.driver.sayDifference(name, difference, state, inputs);
         const { changed, replaces, drift } = difference;
         return { changes: changed.length + drift.length > 0, replaces };
       });

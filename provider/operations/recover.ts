@@ -1,17 +1,13 @@
-import type { Mark } from "../base/marks";
-import type { Mover } from "../movers/mover";
 import { isKind } from "../restic";
 import { markUnproven, type Proving } from "./proof";
 import { knownPoints, unlockOnce } from "./restic-inventory";
 import type { ResticPoint } from "./restic-set";
 
 /**
- * Puts right what dead runs of a set have left, before anything is made, and returns the set's points as they are then.
+ * Puts right what dead runs of a set have left in the repository, before anything is made, and returns the set's points as they are then.
  * What else they may leave is met where it would be in the way: docs/how-it-works.md lists it all.
  */
-export async function recover(run: Proving & { mover: Mover; mark: Mark }): Promise<ResticPoint[]> {
-  // mounts, loop devices and FUSE processes on this machine
-  await run.mover.cleanup({ owner: run.mark.owner, log: run.log });
+export async function recover(run: Proving): Promise<ResticPoint[]> {
   // locks in the repository
   const [points] = await Promise.all([
     knownPoints(run.repository, run.owners, run.signal),

@@ -1,5 +1,5 @@
 import { runKey } from "../base/marks";
-import type { Decision, Point } from "./retention";
+import { applyRetention, type Decision, type Point, type Retention } from "./retention";
 
 /** What makes one run of a set different from every other. */
 export interface Run {
@@ -35,4 +35,15 @@ export function supersededBy<P extends SetPoint>(
       .map(point => ({ point, reasons: ["unfinished, replaced by the point of this run"] })),
     staying: points.filter(point => !isSuperseded(point)),
   };
+}
+
+/** What a policy says of the points of a set; without one all stay. */
+export function decide<P extends SetPoint>(
+  points: readonly P[],
+  policy: Retention | undefined,
+  options: { asOf: Date; timeZone: string },
+  apply: typeof applyRetention<P> = applyRetention,
+): { keep: Decision<P>[]; remove: Decision<P>[] } {
+  if (policy) return apply(points, policy, options);
+  return { keep: points.map(point => ({ point, reasons: ["no retention"] })), remove: [] };
 }

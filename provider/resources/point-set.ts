@@ -44,7 +44,7 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
   }
 
   async function converge(given: G, state: (G & O) | undefined, context: Context): Promise<O> {
-    if (store.rests?.(given))
+    if (store.restsUnwanted && !store.wants(given))
       return { ...outputsOf([], [], store.own(given, state)), ...(state ? { points: state.points } : {}) };
     const taken = await store.take(given, state, context);
     const { superseded, partial } = taken;
@@ -111,7 +111,7 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       // another place is a change of its own
       if (store.isElsewhere?.(given, state) || !store.wants(given) || state.points.length === 0) return [];
       const current = currentOf(state);
-      if (!current && state.points.some(isGood)) return [`the newest ${store.noun} has vanished`];
+      if (!current && state.points.some(store.wasGood)) return [`the newest ${store.noun} has vanished`];
       const present = await store.before(given, state, context);
       if (current && !present.some(point => point.id === current))
         return [`${store.noun} ${shortId(current)} has vanished`];
@@ -173,11 +173,6 @@ export function markOf(given: Given, state: Run | undefined, takenAt: Date): Mar
     // a second point of one slot, for a trigger, stands in retention where its data is from
     time: slotPassed && given.slot ? given.slot : instant(takenAt),
   };
-}
-
-/** Whether a point in the outputs of the last run was good. */
-function isGood(point: { good?: boolean; status?: string }): boolean {
-  return point.good !== false && (point.status ?? "available") === "available";
 }
 
 function newestFirst<P extends SetPoint>(decisions: Decision<P>[]): Decision<P>[] {

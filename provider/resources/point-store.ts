@@ -80,6 +80,8 @@ export interface PointStore<G extends Given, O extends Shown, P extends SetPoint
   announce(given: G): string;
   /** What a point shows of itself beyond its id, slot, time and why it is kept. */
   describe(point: P): object;
+  /** Whether a point was good, by what it showed. */
+  wasGood(shown: O["points"][number]): boolean;
   /** The outputs that follow from the newest good point, also where there is none. */
   current(point: P | undefined): Partial<O>;
   /** The outputs that tell of a set, or of its last run, whatever points there are. */
@@ -87,8 +89,8 @@ export interface PointStore<G extends Given, O extends Shown, P extends SetPoint
 
   /** Points made by other means that the coming run takes into the set. */
   adopted?(given: G, state: (G & O) | undefined, context: Context): Promise<P[]>;
-  /** Whether there is nothing to take from yet: the run does nothing then. */
-  rests?(given: G): boolean;
+  /** A set that wants no point has nothing to take from yet: the run does nothing then. */
+  restsUnwanted?: true;
   /** Whether the set's points are in another place now; those of before are left there. */
   isElsewhere?(given: G, state: G): boolean;
   /** Whether the run only waits for a point that an earlier one began. */

@@ -3,7 +3,8 @@ import { type BackUpVolume, backUpVolume } from "../operations/back-up-volume";
 import { partialWords, runWords } from "../operations/backup-words";
 import { forgetPoints, forgetTogether, knownPoints, letGo } from "../operations/restic-inventory";
 import { type ResticPoint, resticPoints } from "../operations/restic-set";
-import { applyRetention, type Decision, type Retention } from "../operations/retention";
+import type { Decision, Retention } from "../operations/retention";
+import { decide } from "../operations/set-point";
 import { isKind, type Repository } from "../restic";
 import { setNameOf } from "./inputs";
 import { markOf } from "./point-set";
@@ -29,7 +30,7 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
   idKey: "resticSnapshotId",
 
   wants: given => given.snapshotId !== "",
-  rests: given => given.snapshotId === "",
+  restsUnwanted: true,
   momentOf: (given, context) => new Date(given.takenAt ?? context.now),
 
   // a repository that is not known or not there yet holds none
@@ -42,10 +43,8 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
     });
   },
   present: (state, context) => resticPoints(repositoryOf(state, context), ownersOf(state), context.signal),
-  judge(points, { retention, timeZone }, asOf) {
-    if (retention) return applyRetention([...points], retention as Retention, { asOf, timeZone });
-    return { keep: points.map(point => ({ point, reasons: ["no retention"] })), remove: [] };
-  },
+  judge: (points, { retention, timeZone }, asOf) =>
+    decide(points, retention as Retention | undefined, { asOf, timeZone }),
 
   take,
   clear: (points, state, context) => forgetPoints(repositoryOf(state, context), points, context.signal),
@@ -56,6 +55,7 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
   coming: ({ owner }) => ({ owner, tags: [] }),
   announce: ({ slot }) => `will back up the recovery point of ${slot || "this run"} into the repository`,
   describe: ({ good }) => ({ good }),
+  wasGood: ({ good }) => good,
   current: point => ({ resticSnapshotId: point?.id ?? "" }),
   own: (_given, state) => ({
     phase: state?.phase ?? "Pending",

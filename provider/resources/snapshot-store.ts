@@ -3,6 +3,7 @@ import { parseTime, snapshots } from "../openstack";
 import { adopt, handOver } from "../operations/adoption";
 import { type Copy, retainCopied } from "../operations/copied";
 import { applyRetention } from "../operations/retention";
+import { decide } from "../operations/set-point";
 import {
   asPoint,
   points,
@@ -16,7 +17,7 @@ import { describePoint } from "../operations/words";
 import type { Inputs, Outputs } from "./cinder-snapshot-schema";
 import { nextDue, retentionOf, setNameOf } from "./inputs";
 import { markOf } from "./point-set";
-import type { Judged, PointStore, Taken } from "./point-store";
+import type { PointStore, Taken } from "./point-store";
 import type { Context } from "./resource";
 
 /** What the outputs tell of a set whatever points it has. */
@@ -41,11 +42,16 @@ export const snapshotStore: PointStore<Inputs, Outputs, SnapshotPoint, Own> = {
   },
   present: (state, context) => points(setOf(state, context)),
   judge: (members, given, asOf) =>
-    judgeBy(given.awaitsCopy ? retainCopied : applyRetention, members, given, asOf),
+    decide(
+      members,
+      retentionOf(given),
+      { asOf, timeZone: given.timeZone },
+      given.awaitsCopy ? retainCopied : applyRetention,
+    ),
 
   // whether the copy that a point waits for is proven makes no difference until the next run
   explain(members, given, asOf) {
-    const { keep, remove } = judgeBy(applyRetention, members, given, asOf);
+    const { keep, remove } = decide(members, retentionOf(given), { asOf, timeZone: given.timeZone });
     const reasons = ["until a newer copy is proven"];
     return [...keep, ...(given.awaitsCopy ? remove.map(({ point }) => ({ point, reasons })) : remove)];
   },
@@ -59,6 +65,7 @@ export const snapshotStore: PointStore<Inputs, Outputs, SnapshotPoint, Own> = {
   announce: ({ slot, trigger }) =>
     `will take the recovery point of ${slot || "now"}${trigger ? ` (trigger '${trigger}')` : ""}`,
   describe: ({ name, status }) => ({ name, ...(status === "available" ? {} : { status }) }),
+  wasGood: ({ status = "available" }) => status === "available",
   current: point => ({
     snapshotId: point?.id ?? "",
     takenAt: point?.takenAt ?? "",
@@ -110,18 +117,6 @@ async function take(
       return { removed, failure: failures.length > 0 ? { words } : undefined };
     },
   };
-}
-
-/** Without any retention (a schedule with count 0) everything stays. */
-function judgeBy(
-  apply: typeof retainCopied,
-  members: readonly SnapshotPoint[],
-  given: Inputs,
-  asOf: Date,
-): Judged<SnapshotPoint> {
-  const policy = retentionOf(given);
-  if (!policy) return { keep: members.map(point => ({ point, reasons: ["no retention"] })), remove: [] };
-  return apply(members, policy, { asOf, timeZone: given.timeZone });
 }
 
 function setOf(given: Inputs, context: Context): SnapshotSet {

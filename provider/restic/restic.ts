@@ -86,7 +86,7 @@ export class Restic {
     const finished = await run({
       ...call,
       binary: await findBinary(this.options.binary),
-      stillSeconds: isLocal(call, this.access) ? mostStill.localSeconds : mostStill.remoteSeconds,
+      stillSeconds: stillSeconds(call, this.access),
       arguments: [...this.access.arguments, ...call.arguments],
       environment: childEnvironment(this.access, {
         RESTIC_PROGRESS_FPS: "1",
@@ -271,8 +271,10 @@ function endedAs(
   return exitCode === undefined ? "failed" : classify(exitCode, text, localPath);
 }
 
-function isLocal(call: Call, access: ResolvedAccess): boolean {
-  return access.localPath !== undefined && (call.source === undefined || call.source.localPath !== undefined);
+/** How long a call may do nothing; one of two repositories is as slow as the farther. */
+function stillSeconds({ source }: Call, access: ResolvedAccess): number {
+  const isLocal = access.localPath !== undefined && (source === undefined || source.localPath !== undefined);
+  return isLocal ? mostStill.localSeconds : mostStill.remoteSeconds;
 }
 
 /** restic's packs have 16 MiB, and a chunk more; with less room left the next one fails */
@@ -283,8 +285,7 @@ async function standstill(
   call: Call,
   access: ResolvedAccess,
 ): Promise<{ kind: ResticErrorKind; reason: string }> {
-  const seconds = isLocal(call, access) ? mostStill.localSeconds : mostStill.remoteSeconds;
-  const reason = `restic came to a standstill and was ended after ${seconds} s without any work`;
+  const reason = `restic came to a standstill and was ended after ${stillSeconds(call, access)} s without any work`;
   if (access.localPath === undefined) return { kind: "unreachable", reason };
   const disk = await statfs(access.localPath).catch(() => undefined);
   if (disk === undefined || disk.bavail * disk.bsize >= roomOfPackBytes) return { kind: "failed", reason };

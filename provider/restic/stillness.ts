@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { processStat } from "../base/process-stat";
 
 /**
  * How long restic may do nothing, in seconds. A repository on this machine answers at once; over the network restic
@@ -77,19 +78,16 @@ export class Stillness {
 
   private async work(): Promise<Work | undefined> {
     try {
-      const [io, stat, output] = await Promise.all([
-        readFile(`/proc/${this.pid}/io`, "utf8"),
-        readFile(`/proc/${this.pid}/stat`, "utf8"),
-        this.options.outputBytes(),
-      ]);
+      const io = await readFile(`/proc/${this.pid}/io`, "utf8");
+      const stat = processStat(this.pid);
+      if (stat === undefined) return undefined;
       const bytes = ["rchar", "wchar"].map(name =>
         Number(new RegExp(`^${name}: (\\d+)$`, "m").exec(io)?.[1]),
       );
-      // the program's name, in brackets, may hold anything; utime and stime are the 12th and 13th words after it
-      const words = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
       return {
-        bytes: (bytes[0] ?? 0) + (bytes[1] ?? 0) - output,
-        cpuSeconds: (Number(words[11]) + Number(words[12])) / ticksPerSecond,
+        bytes: (bytes[0] ?? 0) + (bytes[1] ?? 0) - (await this.options.outputBytes()),
+        // utime and stime
+        cpuSeconds: (Number(stat[11]) + Number(stat[12])) / ticksPerSecond,
       };
     } catch {
       return undefined;

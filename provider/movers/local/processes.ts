@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { processStat } from "../../base/process-stat";
 import { waitUntil } from "./commands";
 import { VolumeError } from "./errors";
 
@@ -19,15 +20,10 @@ const bootId = (): string => {
   }
 };
 
-/** State (R, S, Z, …) and start time; the command name before them may hold blanks and parentheses. */
+/** State (R, S, Z, …) and start time. */
 function stat(pid: number): { state: string; startTime: string } | undefined {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
-    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return { state: fields[0] ?? "", startTime: fields[19] ?? "" };
-  } catch {
-    return undefined;
-  }
+  const fields = processStat(pid);
+  return fields && { state: fields[0] ?? "", startTime: fields[19] ?? "" };
 }
 
 /** Undefined when the process has ended. */
