@@ -231,15 +231,21 @@ export interface WaitOptions {
   signal?: AbortSignal | undefined;
 }
 
-const watches = new WeakMap<Session, Map<string, unknown>>();
+/** The watches of a session, one for each kind of object. */
+class Watches {
+  readonly #watches = new Map<string, unknown>();
 
-function watchOf<T extends Row>(session: Session, kind: Kind<T>): Watch<T> {
-  const ofSession = watches.get(session) ?? new Map<string, unknown>();
-  watches.set(session, ofSession);
-  const watch = (ofSession.get(kind.name) as Watch<T> | undefined) ?? new Watch(session, kind);
-  ofSession.set(kind.name, watch);
-  return watch;
+  constructor(private readonly session: Session) {}
+
+  of<T extends Row>(kind: Kind<T>): Watch<T> {
+    const watch = (this.#watches.get(kind.name) as Watch<T> | undefined) ?? new Watch(this.session, kind);
+    this.#watches.set(kind.name, watch);
+    return watch;
+  }
 }
+
+const watchOf = <T extends Row>(session: Session, kind: Kind<T>): Watch<T> =>
+  session.companions.of(Watches).of(kind);
 
 /**
  * Waits until the object has the status `wanted`.

@@ -3,7 +3,7 @@ import { type Checked, check, lacksWhatItFollows } from "../resources/check";
 import { type Difference, diff } from "../resources/diff";
 import { registry } from "../resources/registry";
 import { type Context, type Fresh, metaOf, type ResourceType, type State } from "../resources/resource";
-import { unknownValue } from "../resources/unknown";
+import { unknown } from "../resources/unknown";
 import type { World } from "./world";
 
 /** The inputs, or the state, of one resource. */
@@ -31,7 +31,7 @@ export class Driver {
 
   /** What the coming run will do, in words. Values that are not known yet are left out. */
   async plan(name: string, state: Properties | undefined, inputs: Properties): Promise<string[]> {
-    const known = Object.fromEntries(Object.entries(inputs).filter(([, value]) => value !== unknownValue));
+    const known = Object.fromEntries(Object.entries(inputs).filter(([, value]) => value !== unknown));
     const lines = await typeOf(name).plan?.(state as State | undefined, known, this.contextOf(inputs));
     return lines ?? [];
   }

@@ -1,14 +1,16 @@
 import { setMaxListeners } from "node:events";
 import { stackOf } from "../base/marks";
 import { movers } from "../movers/registry";
-import { ConfigError, openSession, resolveCloud, type Session } from "../openstack";
+import { ConfigError, resolveCloud, type Session, Sessions } from "../openstack";
 import { leftovers, sweep } from "../operations/sweep";
 import type { Context } from "../resources/resource";
-import { openRepository, type Repository, type RepositoryAccess } from "../restic";
+import { openRepository, type Repository, type RepositoryAccess, ResticRuntime } from "../restic";
 
 /** The world of one process: its configuration, its sessions and its repositories, shared by all resources. */
 export class World {
-  private readonly sessions = new Map<string, Session>();
+  private readonly sessions = new Sessions();
+  private readonly places = new Map<string, Session>();
+  private readonly runtime = new ResticRuntime();
   private readonly repositories = new Map<string, Repository>();
   private readonly sweeps = new Map<string, Promise<unknown>>();
   /** Ends everything that runs, when nobody is left who wants it. */
@@ -39,15 +41,15 @@ export class World {
 
   session(place: { cloud?: string | undefined; region?: string | undefined }): Session {
     const key = JSON.stringify([place.cloud, place.region]);
-    let session = this.sessions.get(key);
+    let session = this.places.get(key);
     if (!session) {
       const options = {
         config: { ...this.config },
         ...(place.cloud === undefined ? {} : { cloud: place.cloud }),
         ...(place.region === undefined ? {} : { region: place.region }),
       };
-      session = openSession(resolveCloud(options, this.environment));
-      this.sessions.set(key, session);
+      session = this.sessions.open(resolveCloud(options, this.environment));
+      this.places.set(key, session);
     }
     return session;
   }
@@ -56,7 +58,7 @@ export class World {
     const key = JSON.stringify(access);
     let repository = this.repositories.get(key);
     if (!repository) {
-      repository = openRepository(access, { log: this.print });
+      repository = openRepository(access, { log: this.print, runtime: this.runtime });
       this.repositories.set(key, repository);
     }
     return repository;

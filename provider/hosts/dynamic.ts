@@ -3,6 +3,7 @@ import { World } from "../driver/world";
 import { configurationKeys } from "../openstack/cloud-settings";
 import { PartialFailure, type Refusal } from "../resources/resource";
 import { endWithEngine, engineAddress } from "./engine-watch";
+import { fromPulumi, toPulumi } from "./pulumi-values";
 
 /**
  * The face of the registry that Pulumi's dynamic provider host drives. A resource's state holds a constant that only
@@ -63,17 +64,17 @@ export function dynamicProvider(name: string, run = thisProcess): DynamicProvide
 
     async check(olds, news) {
       return clean(async () => {
-        const before = bare(olds);
-        const { inputs, refusals } = await run.driver.check(name, before, bare(news));
+        const before = fromPulumi(olds);
+        const { inputs, refusals } = await run.driver.check(name, before, fromPulumi(news));
         if (refusals.length === 0 && Object.keys(before).length === 0)
           await run.driver.sayPlan(name, undefined, inputs);
-        return { inputs, failures: refusals.map(shownRefusal) };
+        return { inputs: toPulumi(inputs), failures: refusals.map(shownRefusal) };
       });
     },
 
     async diff(_id, olds, news) {
       return clean(async () => {
-        const [state, inputs] = [bare(olds), bare(news)];
+        const [state, inputs] = [fromPulumi(olds), fromPulumi(news)];
         const difference = await run.driver.diff(name, state, inputs);
         await run.driver.sayDifference(name, difference, state, inputs);
         const { changed, replaces, drift } = difference;
@@ -83,27 +84,27 @@ export function dynamicProvider(name: string, run = thisProcess): DynamicProvide
 
     async create(inputs) {
       return clean(async () => {
-        const { id, outputs } = await run.driver.create(name, bare(inputs));
-        return { id, outs: { ...bare(inputs), ...outputs } };
+        const { id, outputs } = await run.driver.create(name, fromPulumi(inputs));
+        return { id, outs: { ...fromPulumi(inputs), ...outputs } };
       }, inputs);
     },
 
     async read(id, props) {
       return clean(async () => {
-        const fresh = await run.driver.read(name, id, bare(props));
-        return fresh ? { id: fresh.id, props: { ...bare(props), ...fresh.outputs } } : {};
+        const fresh = await run.driver.read(name, id, fromPulumi(props));
+        return fresh ? { id: fresh.id, props: { ...fromPulumi(props), ...fresh.outputs } } : {};
       });
     },
 
     async update(id, olds, news) {
       return clean(async () => {
-        const outputs = await run.driver.update(name, id, bare(olds), bare(news));
-        return { outs: { ...bare(news), ...outputs } };
+        const outputs = await run.driver.update(name, id, fromPulumi(olds), fromPulumi(news));
+        return { outs: { ...fromPulumi(news), ...outputs } };
       }, news);
     },
 
     async delete(id, props) {
-      return clean(() => run.driver.delete(name, id, bare(props)));
+      return clean(() => run.driver.delete(name, id, fromPulumi(props)));
     },
   };
 }
@@ -114,12 +115,6 @@ export function dynamicProvider(name: string, run = thisProcess): DynamicProvide
  */
 function shownRefusal({ property, reason }: Refusal): Refusal {
   return { property: "", reason: property === "" ? reason : `property ${property}: ${reason}` };
-}
-
-/** Without the host's own properties. */
-function bare(properties: Properties | undefined): Properties {
-  const { __provider, ...rest } = properties ?? {};
-  return rest;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { ZodType } from "zod";
+import { Companions } from "../base/companions";
 import { completeEndpoint, findEndpoint } from "./catalog";
 import type { CloudConfig } from "./config";
 import { ApiError, ConfigError, explain, isForbidden, isNotFound, type ServiceType } from "./errors";
@@ -52,33 +53,44 @@ export interface Answer<T> {
 
 const OLDEST_MICROVERSIONS: Partial<Record<ServiceType, string>> = { "block-storage": "3.0", compute: "2.1" };
 
-const sessions = new Map<string, Session>();
-const logins = new Map<string, Login>();
+/** The sessions of one process: all resources share a token, and all of one cloud a session and its connections. */
+export class Sessions {
+  readonly #sessions = new Map<string, Session>();
+  readonly #logins = new Map<string, Login>();
 
-/** The session for a cloud, login and scope: one in the process, so that all resources share its token and connections. */
-export function openSession(config: CloudConfig): Session {
-  const key = fingerprint(config);
-  let session = sessions.get(key);
-  if (!session) {
-    session = new Session(config);
-    sessions.set(key, session);
+  /** The session for a cloud, login and scope. */
+  open(config: CloudConfig): Session {
+    const key = fingerprint(config);
+    const session = this.#sessions.get(key) ?? new Session(config, this.#login(config));
+    this.#sessions.set(key, session);
+    return session;
   }
-  return session;
+
+  /** A login serves every region and service of its cloud. */
+  #login(config: CloudConfig): Login {
+    const { services: _, region: __, cloudName: ___, source: ____, ...rest } = config;
+    const key = fingerprint(rest);
+    const login = this.#logins.get(key) ?? new Login(config, new Transport(config));
+    this.#logins.set(key, login);
+    return login;
+  }
 }
 
 /** Talks to the services of one cloud as one user in one scope. Logs in when first needed. */
 export class Session {
   readonly cloudName: string;
+  /** What others keep of this session. */
+  readonly companions = new Companions<Session>(this);
   readonly #config: CloudConfig;
   readonly #transport: Transport;
   readonly #login: Login;
   readonly #microversions = new Map<ServiceType, Promise<string>>();
 
-  constructor(config: CloudConfig) {
+  constructor(config: CloudConfig, login: Login) {
     this.cloudName = config.cloudName;
     this.#config = config;
     this.#transport = new Transport(config);
-    this.#login = sharedLogin(config);
+    this.#login = login;
   }
 
   /** HTTP requests sent so far, logins included. */
@@ -276,18 +288,6 @@ export class Session {
       `${this.#config.source}: the token is for no project: set openstack:tenantName, OS_PROJECT_NAME or project_name in clouds.yaml`,
     );
   }
-}
-
-/** Two regions of a cloud are two sessions with one token. */
-function sharedLogin(config: CloudConfig): Login {
-  const { services: _, region: __, cloudName: ___, source: ____, ...rest } = config;
-  const key = fingerprint(rest);
-  let login = logins.get(key);
-  if (!login) {
-    login = new Login(config, new Transport(config));
-    logins.set(key, login);
-  }
-  return login;
 }
 
 /** A digest of everything in a configuration, secrets included, that tells nothing of them. */

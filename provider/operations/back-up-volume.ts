@@ -6,7 +6,7 @@ import type { Volume } from "../openstack/volumes";
 import type { Repository } from "../restic";
 import { leavesSnapshot, noteBegun, noteProven, tagPoints } from "./proof";
 import { recover } from "./recover";
-import { forgetPoints, knownPoints, noteMade } from "./restic-inventory";
+import { resticInventoryOf } from "./restic-inventory";
 import { asPoint, partialTag, type ResticPoint } from "./restic-set";
 import type { Decision } from "./retention";
 import { pointOf, supersededBy } from "./set-point";
@@ -55,26 +55,33 @@ export interface BackedUp {
 }
 
 /**
- * Gets one snapshot's data into the repository: ensures the temporary volume, moves the bytes, proves the point. The
- * temporary volume is released in every case but one: while a point is neither proven nor marked, the volume is what
- * says so. A failure undoes what the run made; with `onFailure: "cleanup"` the Cinder snapshot too, unless that would
+ * What is known of the run's restic snapshot. "uncertain" and "unfinished" ones have no mark that says so: the temporary
+ * volume is what says it to the next run. Only an unfinished one is known to be there.
+ */
+type Copy = "absent" | "uncertain" | "unfinished" | "present";
+
+const isThere = (copy: Copy): boolean => copy === "unfinished" || copy === "present";
+const speaksForItself = (copy: Copy): boolean => copy === "absent" || copy === "present";
+
+/**
+ * Gets one snapshot's data into the repository: recovers, observes, ensures the temporary volume, moves the bytes,
+ * proves the point and releases the volume. A failure undoes what the run made; with `onFailure: "cleanup"` the Cinder snapshot too, unless that would
  * leave its set without a good point.
  */
 export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
   const undo = new UndoList();
   const { source, repository } = run;
-  let isInRepository = !run.isNew;
-  let isMarked = true;
+  let copy: Copy = run.isNew ? "absent" : "present";
   if (source && run.onFailure === "cleanup")
     undo.add(`snapshot ${run.temporaryVolume.snapshotId}`, async () =>
-      isInRepository ? false : takeBackSnapshot(source, run),
+      isThere(copy) ? false : takeBackSnapshot(source, run),
     );
-  undo.add("the temporary volume", () => (isMarked ? cleanUpAndRelease(run) : keepVolume(run)));
+  undo.add("the temporary volume", () => (speaksForItself(copy) ? cleanUpAndRelease(run) : keepVolume(run)));
   try {
     const before = await recover(run);
     const done = pointOf(before, run.mark);
     if (done) {
-      isInRepository = true;
+      copy = "present";
       await noteCopied(run);
       await cleanUpAndRelease(run);
       await releaseEarlier(run);
@@ -100,25 +107,25 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
         signal: run.signal,
       })
       .catch((error: unknown) => {
-        isMarked = !leavesSnapshot(error);
+        if (leavesSnapshot(error)) copy = isThere(copy) ? "unfinished" : "uncertain";
         throw error;
       });
-    isInRepository = true;
+    copy = "present";
     const made = asPoint({ id: moved.snapshotId, tags: moved.tags, time: run.takenAt });
     if (!made) throw new Error(`backing up set ${run.mark.set}: snapshot ${moved.snapshotId} has no mark`);
-    await noteMade(repository, made);
+    await resticInventoryOf(repository).noteMade(made);
     moved.partial &&= !isAllowed(moved, run.allowUnreadable);
     if (moved.partial) {
-      isMarked = false;
+      copy = "unfinished";
       const marked = await tagPoints(repository, [moved.snapshotId], partialTag, run.owners, run.signal);
-      isMarked = true;
+      copy = "present";
       moved.snapshotId = marked.find(({ id }) => !before.some(old => old.id === id))?.id ?? moved.snapshotId;
     }
     if (!moved.partial) await noteCopied(run);
     await releaseProven(run, volume);
     await releaseEarlier(run);
     const superseded = await forgetSuperseded(run, supersededBy(run.mark, before).superseded);
-    return { moved, points: await knownPoints(repository, run.owners, run.signal), superseded };
+    return { moved, points: await resticInventoryOf(repository).points(run.owners, run.signal), superseded };
   } catch (error) {
     throw await undo.undo(error);
   }
@@ -130,8 +137,7 @@ async function forgetSuperseded(
   superseded: Decision<ResticPoint>[],
 ): Promise<Decision<ResticPoint>[]> {
   try {
-    await forgetPoints(
-      run.repository,
+    await resticInventoryOf(run.repository).forget(
       superseded.map(({ point }) => point),
       run.signal,
     );

@@ -164,17 +164,8 @@ function newestFirst(a: Marked<Snapshot>, b: Marked<Snapshot>): number {
   return timeOf(b) - timeOf(a) || (a.row.id < b.row.id ? 1 : -1);
 }
 
-const inventories = new WeakMap<Session, Inventory>();
-
 /** The one inventory of a session. */
-export function inventoryOf(session: Session): Inventory {
-  let inventory = inventories.get(session);
-  if (!inventory) {
-    inventory = new Inventory(session);
-    inventories.set(session, inventory);
-  }
-  return inventory;
-}
+export const inventoryOf = (session: Session): Inventory => session.companions.of(Inventory);
 
 /** The instant retention counts with: what the mark says, else when Cinder made it (its times have no zone: UTC). */
 export function timeOf(object: Marked<{ created_at: string }>): number {

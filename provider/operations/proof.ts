@@ -3,7 +3,7 @@ import { type Session, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
 import { type Repository, ResticError } from "../restic";
 import { inventoryOf } from "./inventory";
-import { lookAgain } from "./restic-inventory";
+import { resticInventoryOf } from "./restic-inventory";
 import { type ResticPoint, resticPoints, unprovenTag } from "./restic-set";
 import { describePoint } from "./words";
 
@@ -112,7 +112,7 @@ export async function tagPoints(
     () => undefined,
     (error: unknown) => error,
   );
-  lookAgain(repository);
+  resticInventoryOf(repository).lookAgain();
   const points = await resticPoints(repository, owners, signal);
   // restic 0.14 ends well even where it could write nothing
   const left = points.filter(point => ids.includes(point.id)).map(({ id }) => id);

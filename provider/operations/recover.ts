@@ -1,17 +1,18 @@
 import { isKind } from "../restic";
 import { markUnproven, type Proving } from "./proof";
-import { knownPoints, unlockOnce } from "./restic-inventory";
+import { resticInventoryOf } from "./restic-inventory";
 import type { ResticPoint } from "./restic-set";
 
 /**
- * Puts right what dead runs of a set have left in the repository, before anything is made, and returns the set's points as they are then.
- * What else they may leave is met where it would be in the way: docs/how-it-works.md lists it all.
+ * Puts right what dead runs of a set have left in the repository, before anything is made, and returns the set's points
+ * as they are then. What else they may leave is met where it would be in the way: docs/how-it-works.md lists it all.
  */
 export async function recover(run: Proving): Promise<ResticPoint[]> {
+  const inventory = resticInventoryOf(run.repository);
   // locks in the repository
   const [points] = await Promise.all([
-    knownPoints(run.repository, run.owners, run.signal),
-    unlockOnce(run.repository, run.signal),
+    inventory.points(run.owners, run.signal),
+    inventory.unlockOnce(run.signal),
   ]).catch(error => {
     if (!isKind(error, "no-repository")) throw error;
     throw new Error(

@@ -1,7 +1,7 @@
 import { runKey } from "../base/marks";
 import { type BackUpVolume, backUpVolume } from "../operations/back-up-volume";
 import { partialWords, runWords } from "../operations/backup-words";
-import { forgetPoints, forgetTogether, knownPoints, letGo } from "../operations/restic-inventory";
+import { resticInventoryOf } from "../operations/restic-inventory";
 import { type ResticPoint, resticPoints } from "../operations/restic-set";
 import type { Decision, Retention } from "../operations/retention";
 import { decide } from "../operations/set-point";
@@ -36,7 +36,7 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
   // a repository that is not known or not there yet holds none
   async before(given, state, context) {
     if (given.repository === undefined || hasUnknown(given.repository)) return [];
-    const known = knownPoints(repositoryOf(given, context), ownersOf(given), context.signal);
+    const known = resticInventoryOf(repositoryOf(given, context)).points(ownersOf(given), context.signal);
     return known.catch(error => {
       if (state === undefined && isKind(error, "no-repository")) return [];
       throw error;
@@ -47,7 +47,8 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
     decide(points, retention as Retention | undefined, { asOf, timeZone }),
 
   take,
-  clear: (points, state, context) => forgetPoints(repositoryOf(state, context), points, context.signal),
+  clear: (points, state, context) =>
+    resticInventoryOf(repositoryOf(state, context)).forget(points, context.signal),
   async leave(state, context) {
     await context.mover(state.mover).cleanup({ owner: state.owner, log: context.log });
   },
@@ -97,9 +98,11 @@ async function take(
     };
   } catch (error) {
     // it may be the last one, which the points of other sets wait for
-    await forgetTogether(repository, isOver).catch((second: Error) =>
-      context.log(`warning: old points of other sets stay until their next slot: ${second.message}`),
-    );
+    await resticInventoryOf(repository)
+      .forgetTogether(isOver)
+      .catch((second: Error) =>
+        context.log(`warning: old points of other sets stay until their next slot: ${second.message}`),
+      );
     throw error;
   }
 }
@@ -157,13 +160,13 @@ async function forget(
   isOver: () => void,
   { signal }: Context,
 ): Promise<Removed<ResticPoint>> {
+  const inventory = resticInventoryOf(repository);
   try {
-    letGo(
-      repository,
+    inventory.letGo(
       decisions.map(({ point }) => point),
       signal,
     );
-    const isForgotten = await forgetTogether(repository, isOver);
+    const isForgotten = await inventory.forgetTogether(isOver);
     return { removed: decisions, later: isForgotten ? undefined : "forgets with the run's last backup" };
   } catch (error) {
     isOver();

@@ -5,3 +5,4 @@ export { locate } from "./location";
 export { maskUrl, weakPassword } from "./redact";
 export { openRepository, Repository, type ResticSnapshot } from "./repository";
 export { NobodyWaits } from "./run";
+export { ResticRuntime } from "./runtime";

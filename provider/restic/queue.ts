@@ -15,7 +15,7 @@ export class RepositoryQueue {
   private readonly running: Record<Share, number> = { backup: 0, read: 0, exclusive: 0, patient: 0 };
   private announced = 0;
 
-  constructor(public maxParallelBackups = 2) {}
+  constructor(private readonly maxParallelBackups = 2) {}
 
   /** Whether a backup runs, waits or is announced. */
   get awaitsBackup(): boolean {
@@ -90,17 +90,4 @@ export class RepositoryQueue {
     if (share === "exclusive") return backup + read === 0;
     return share === "read" || backup < this.maxParallelBackups;
   }
-}
-
-const queues = new Map<string, RepositoryQueue>();
-
-/** The one queue of a repository in this process. */
-export function queueOf(repositoryKey: string, maxParallelBackups?: number): RepositoryQueue {
-  let queue = queues.get(repositoryKey);
-  if (!queue) {
-    queue = new RepositoryQueue();
-    queues.set(repositoryKey, queue);
-  }
-  if (maxParallelBackups !== undefined) queue.maxParallelBackups = maxParallelBackups;
-  return queue;
 }

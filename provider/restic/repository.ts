@@ -1,10 +1,11 @@
 import { resolve } from "node:path";
 import type { Writable } from "node:stream";
+import { Companions } from "../base/companions";
 import { type RepositoryAccess, resolveAccess } from "./access";
 import type { BackupJob, BackupResult } from "./backup";
 import { checkId, Place, type Stoppable } from "./place";
-import { queueOf } from "./queue";
 import { type Log, Restic } from "./restic";
+import { ResticRuntime } from "./runtime";
 import { addTags } from "./verbs/add-tags";
 import { backup } from "./verbs/backup";
 import { check } from "./verbs/check";
@@ -28,8 +29,8 @@ export interface RepositoryOptions {
   log?: Log | undefined;
   /** how long to wait for locks of others; default 600 */
   lockWaitSeconds?: number | undefined;
-  /** of this process, on this repository; default 2 */
-  maxParallelBackups?: number | undefined;
+  /** what the repositories of this process share; default: one of its own */
+  runtime?: ResticRuntime | undefined;
 }
 
 /** Opens nothing yet: checks the access and names the repository. Throws a ResticError for a bad access. */
@@ -41,27 +42,35 @@ export function openRepository(access: RepositoryAccess, options: RepositoryOpti
 export class Repository {
   /** for messages: the url without a password */
   readonly url: string;
+  /** what others keep of this repository, however many of its objects say their lines elsewhere */
+  readonly companions: Companions<Repository>;
+  private readonly options: RepositoryOptions;
   private readonly place: Place;
 
   constructor(
     private readonly given: RepositoryAccess,
-    private readonly options: RepositoryOptions,
+    options: RepositoryOptions,
+    original?: Repository,
   ) {
     const access = resolveAccess(given);
     this.url = access.shownUrl;
+    this.companions = original?.companions ?? new Companions<Repository>(this);
+    const { runtime = new ResticRuntime() } = options;
+    this.options = { ...options, runtime };
     const lockWaitSeconds = options.lockWaitSeconds ?? 600;
     const restic = new Restic(access, {
+      runtime,
       binary: options.binary ?? "restic",
       cacheDirectory: options.cacheDirectory === undefined ? undefined : resolve(options.cacheDirectory),
       lockWaitSeconds,
       log: options.log,
     });
-    this.place = new Place(access, restic, queueOf(access.key, options.maxParallelBackups), lockWaitSeconds);
+    this.place = new Place(access, restic, runtime.queue(access.key), lockWaitSeconds);
   }
 
   /** The same repository, whose lines go to `log`. */
   saying(log: Log): Repository {
-    return new Repository(this.given, { ...this.options, log });
+    return new Repository(this.given, { ...this.options, log }, this);
   }
 
   /** The version of the restic binary. */

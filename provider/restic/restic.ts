@@ -20,9 +20,10 @@ import {
   processState,
   unlockWouldHitStranger,
 } from "./locks";
-import { type Command, endedChildren, type Finished, findBinary, run } from "./run";
+import { type Command, type Finished, findBinary } from "./run";
+import type { ResticRuntime } from "./runtime";
 import { mostStill } from "./stillness";
-import { isAtLeast, oldestSupported, parseVersion, type ResticVersion, supports } from "./version";
+import { type ResticVersion, supports } from "./version";
 
 /** Takes one line for the operator. */
 export type Log = (line: string) => void;
@@ -43,8 +44,6 @@ export interface Call extends Omit<Command, "binary" | "environment" | "argument
   mayRepeat?: () => boolean;
 }
 
-const versions = new Map<string, Promise<ResticVersion>>();
-
 /** Runs the commands of one repository: environment, deadline, waiting for locks, errors. */
 export class Restic {
   readonly log: Log;
@@ -53,6 +52,7 @@ export class Restic {
   constructor(
     readonly access: ResolvedAccess,
     readonly options: {
+      runtime: ResticRuntime;
       binary: string;
       cacheDirectory: string | undefined;
       lockWaitSeconds: number;
@@ -70,20 +70,13 @@ export class Restic {
 
   /** The version of the binary, asked once per binary in this process. Throws when there is none or it is too old. */
   async version(): Promise<ResticVersion> {
-    const binary = await findBinary(this.options.binary);
-    let version = versions.get(binary);
-    if (!version) {
-      version = askVersion(binary);
-      versions.set(binary, version);
-      version.catch(() => versions.delete(binary));
-    }
-    return version;
+    return this.options.runtime.version(await findBinary(this.options.binary));
   }
 
   /** Runs a command once; throws a ResticError unless the exit code is accepted. */
   async once(call: Call): Promise<Finished> {
     const version = await this.version();
-    const finished = await run({
+    const finished = await this.options.runtime.run({
       ...call,
       binary: await findBinary(this.options.binary),
       stillSeconds: stillSeconds(call, this.access),
@@ -212,7 +205,8 @@ export class Restic {
     if (
       certain &&
       !known.every(
-        ({ owner, state }) => !isStale(owner, state) || isCertainlyStale(owner, state, endedChildren),
+        ({ owner, state }) =>
+          !isStale(owner, state) || isCertainlyStale(owner, state, this.options.runtime.ended),
       )
     )
       return 0;
@@ -234,7 +228,8 @@ export class Restic {
     owners: readonly LockOwner[],
     signal: AbortSignal | undefined,
   ): Promise<boolean> {
-    if (!owners.some(owner => isCertainlyStale(owner, processState(owner.pid), endedChildren))) return false;
+    if (!owners.some(owner => isCertainlyStale(owner, processState(owner.pid), this.options.runtime.ended)))
+      return false;
     return (await this.unlockStale(true, signal)) > 0;
   }
 
@@ -297,27 +292,3 @@ const remedies: Partial<Record<ResticError["kind"], string>> = {
   "wrong-password": "check the repository's password",
   "no-space": "free space or prune the repository",
 };
-
-async function askVersion(binary: string): Promise<ResticVersion> {
-  const finished = await run({
-    binary,
-    arguments: ["version", "--json"],
-    environment: { PATH: process.env.PATH ?? "", HOME: process.env.HOME ?? "/" },
-    timeoutSeconds: 60,
-  });
-  const version = parseVersion(finished.stdout);
-  if (!version)
-    throw new ResticError(
-      "not-installed",
-      `asking ${binary} for its version: ${distill(finished.stderr) || "no answer"}`,
-      {
-        exitCode: finished.exitCode,
-      },
-    );
-  if (!isAtLeast(version, oldestSupported))
-    throw new ResticError(
-      "not-installed",
-      `using restic ${version.text}: it is too old, install ${oldestSupported} or newer`,
-    );
-  return version;
-}

@@ -62,9 +62,6 @@ export class NobodyWaits extends Error {
 
 const mostErrorLines = { first: 100, last: 300 };
 
-/** The pids of ended restic processes of ours: a lock that names one is certainly abandoned. */
-export const endedChildren = new Set<number>();
-
 /**
  * Runs a command to its end, whatever its exit code. It is stopped with SIGINT, never SIGTERM (restic below 0.17 leaves
  * its lock behind on that), and is interrupted when this process dies. It has a session of its own, so that Ctrl+C in a
@@ -168,7 +165,6 @@ async function follow(
   command.onStarted?.(pid);
 
   const [code] = await exited;
-  endedChildren.add(pid);
   clearTimeout(deadline);
   clearTimeout(killTimer);
   stillness.end();

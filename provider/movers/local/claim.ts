@@ -22,7 +22,7 @@ interface StateFile {
   traces: Trace[];
 }
 
-/** The mount paths held by this process. */
+/** The mount paths held by this process: the machine has one of each, whoever in the process asks. */
 const heldHere = new Set<string>();
 
 const stateFile = (mountPath: string): string => `${mountPath}.state.json`;

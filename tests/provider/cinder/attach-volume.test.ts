@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
 import { attachVolume } from "../../../provider/cinder/attach-volume";
-import { openSession, resolveCloud, type Session } from "../../../provider/openstack";
+import { resolveCloud, type Session, Sessions } from "../../../provider/openstack";
 
 describe("attachVolume where the backend fails in passing", () => {
   let cloud: Devcloud;
@@ -10,7 +10,9 @@ describe("attachVolume where the backend fails in passing", () => {
 
   beforeEach(async () => {
     cloud = await startDevcloud();
-    session = openSession(resolveCloud({ directory: "/" }, { HOME: "/nonexistent", ...cloud.environment }));
+    session = new Sessions().open(
+      resolveCloud({ directory: "/" }, { HOME: "/nonexistent", ...cloud.environment }),
+    );
     volumeId = (await cloud.addVolume({ name: "temporary" })).id;
   });
   afterEach(async () => {

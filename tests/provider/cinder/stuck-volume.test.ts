@@ -3,7 +3,7 @@ import { type Devcloud, startDevcloud } from "../../../devcloud";
 import { removeUntilGone } from "../../../provider/cinder/remove";
 import { volumeKind } from "../../../provider/cinder/watch";
 import { resolveCloud, volumes } from "../../../provider/openstack";
-import { Session } from "../../../provider/openstack/session";
+import { type Session, Sessions } from "../../../provider/openstack/session";
 import {
   ensureTemporaryVolume,
   releaseTemporaryVolumes,
@@ -24,7 +24,7 @@ describe("a volume that stays in 'creating'", () => {
 
   /** A session of its own, as a new run has. */
   const newSession = (): Session =>
-    new Session(resolveCloud({ directory: "/" }, { HOME: "/nonexistent", ...cloud.environment }));
+    new Sessions().open(resolveCloud({ directory: "/" }, { HOME: "/nonexistent", ...cloud.environment }));
 
   const context = () => ({ now: new Date(), log: (line: string) => lines.push(line) });
 

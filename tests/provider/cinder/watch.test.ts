@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
 import { snapshotKind, waitForRemoval, waitForStatus } from "../../../provider/cinder/watch";
-import { openSession, resolveCloud, type Session, snapshots } from "../../../provider/openstack";
+import { resolveCloud, type Session, Sessions, snapshots } from "../../../provider/openstack";
 
 describe("watch", () => {
   let devcloud: Devcloud;
@@ -10,7 +10,7 @@ describe("watch", () => {
 
   beforeEach(async () => {
     devcloud = await startDevcloud({ statusDelayMs: 300 });
-    session = openSession(resolveCloud({}, devcloud.environment));
+    session = new Sessions().open(resolveCloud({}, devcloud.environment));
     volumeId = (await devcloud.addVolume({ sizeGib: 1, sizeBytes: 1 << 20 })).id;
   });
 

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
 import { toMetadata, toTags } from "../../../provider/base/marks";
-import { openSession, resolveCloud, snapshots } from "../../../provider/openstack";
+import { resolveCloud, Sessions, snapshots } from "../../../provider/openstack";
 import { newRepository, password, tidyUp, volume } from "../restic/fixture";
 
 const root = join(__dirname, "..", "..", "..");
@@ -37,7 +37,7 @@ describe("osbackup", function () {
     return { code, out, err };
   }
 
-  const session = () => openSession(resolveCloud({ directory: "/" }, cloud.environment));
+  const session = () => new Sessions().open(resolveCloud({ directory: "/" }, cloud.environment));
 
   describe("ends with", () => {
     for (const [what, code, said, words] of [

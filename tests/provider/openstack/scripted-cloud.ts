@@ -1,4 +1,4 @@
-import { type CloudConfig, openSession, resolveCloud, type Session } from "../../../provider/openstack";
+import { type CloudConfig, resolveCloud, type Session, Sessions } from "../../../provider/openstack";
 import { PROJECT, type Reply, ScriptedServer } from "./scripted-server";
 
 export const PASSWORD = "pa55-w0rd-öß-of-demo";
@@ -17,6 +17,9 @@ export class ScriptedCloud {
   static async start(): Promise<ScriptedCloud> {
     return new ScriptedCloud(await new ScriptedServer().start());
   }
+
+  /** Those of one process that uses it. */
+  readonly sessions = new Sessions();
 
   /** A successful login, "token-1-…" first, that lives so long. */
   login(lifetimeSeconds = 3600): Reply {
@@ -58,7 +61,7 @@ export class ScriptedCloud {
   }
 
   session(changes: Partial<CloudConfig> = {}): Session {
-    return openSession(this.config(changes));
+    return this.sessions.open(this.config(changes));
   }
 
   async stop(): Promise<void> {

@@ -7,7 +7,6 @@ import {
   isOverQuota,
   isUnauthorized,
   isUnreachable,
-  openSession,
   RUN_REQUEST_ID,
   resolveCloud,
   type Session,
@@ -66,7 +65,7 @@ describe("Session", () => {
     });
 
     it("is shared by all sessions of the same cloud, also of two regions", async () => {
-      assert.equal(openSession(cloud.config()), session);
+      assert.equal(cloud.sessions.open(cloud.config()), session);
       const other = cloud.session({ region: "RegionOne" });
       assert.notEqual(other, session);
       await Promise.all([session.projectId(), other.projectId()]);
@@ -75,7 +74,7 @@ describe("Session", () => {
 
     it("is not shared with another user or password", async () => {
       const environment = { ...cloud.environment, OS_PASSWORD: "another one" };
-      const other = openSession(resolveCloud({ directory: "/" }, environment));
+      const other = cloud.sessions.open(resolveCloud({ directory: "/" }, environment));
       await Promise.all([session.projectId(), other.projectId()]);
       assert.equal(logins(), 2);
     });
@@ -201,7 +200,10 @@ describe("Session", () => {
           OS_AUTH_URL: server.url + path,
           OS_REGION_NAME: `for ${path}`,
         };
-        assert.equal(await openSession(resolveCloud({ directory: "/" }, environment)).projectId(), PROJECT);
+        assert.equal(
+          await cloud.sessions.open(resolveCloud({ directory: "/" }, environment)).projectId(),
+          PROJECT,
+        );
       }
       assert.equal(logins(), 4);
     });
@@ -222,7 +224,7 @@ describe("Session", () => {
         OS_APPLICATION_CREDENTIAL_SECRET: "credential-secret",
         OS_PROJECT_NAME: "left over from an openrc",
       };
-      await openSession(resolveCloud({ directory: "/" }, environment)).projectId();
+      await cloud.sessions.open(resolveCloud({ directory: "/" }, environment)).projectId();
       assert.deepEqual(server.requests[0]?.body, {
         auth: {
           identity: {
@@ -240,7 +242,7 @@ describe("Session", () => {
         OS_TOKEN: "given-token",
         OS_PROJECT_ID: PROJECT,
       };
-      await openSession(resolveCloud({ directory: "/" }, environment)).projectId();
+      await cloud.sessions.open(resolveCloud({ directory: "/" }, environment)).projectId();
       assert.deepEqual(server.requests[0]?.body, {
         auth: {
           identity: { methods: ["token"], token: { id: "given-token" } },
@@ -255,7 +257,7 @@ describe("Session", () => {
         OS_ENDPOINT: `${server.url}/cinder/v3/${PROJECT}`,
         OS_PROJECT_ID: PROJECT,
       };
-      const noauth = openSession(resolveCloud({ directory: "/" }, environment));
+      const noauth = cloud.sessions.open(resolveCloud({ directory: "/" }, environment));
       await snapshots.get(noauth, ID);
       assert.equal(logins(), 0);
       assert.equal(server.seen("GET", ID)[0]?.headers["x-auth-token"], undefined);
@@ -294,7 +296,7 @@ describe("Session", () => {
 
     it("are no newer than what the user wants", async () => {
       const environment = { ...cloud.environment, OS_VOLUMEV3_DEFAULT_MICROVERSION: "3.50" };
-      await snapshots.get(openSession(resolveCloud({ directory: "/" }, environment)), ID);
+      await snapshots.get(cloud.sessions.open(resolveCloud({ directory: "/" }, environment)), ID);
       assert.equal(server.seen("GET", ID)[0]?.headers["openstack-api-version"], "volume 3.50");
     });
 

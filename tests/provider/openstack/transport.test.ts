@@ -1,13 +1,7 @@
 import assert from "node:assert/strict";
 import type { TLSSocket } from "node:tls";
 import { inspect } from "node:util";
-import {
-  isUnreachable,
-  openSession,
-  resolveCloud,
-  type Session,
-  snapshots,
-} from "../../../provider/openstack";
+import { isUnreachable, resolveCloud, type Session, Sessions, snapshots } from "../../../provider/openstack";
 import { Certificates } from "./certificates";
 import { apiError } from "./rejection";
 import { ScriptedCloud } from "./scripted-cloud";
@@ -25,7 +19,7 @@ describe("Transport", () => {
   afterEach(() => cloud.stop());
 
   const session = (variables: Record<string, string> = {}): Session =>
-    openSession({
+    new Sessions().open({
       ...resolveCloud({ directory: "/" }, { ...cloud.environment, ...variables }),
       retryDelaySeconds: 0.001,
       timeoutSeconds: 5,

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { instant, toTags } from "../../../provider/base/marks";
-import { forgetTogether, knownPoints, letGo } from "../../../provider/operations/restic-inventory";
+import { resticInventoryOf } from "../../../provider/operations/restic-inventory";
 import type { Repository } from "../../../provider/restic";
 import { RecordedRestic } from "../resources/recorded-restic";
 import { newRepository, tidyUp } from "../restic/fixture";
@@ -38,14 +38,14 @@ describe("forgetTogether", function () {
   });
   after(tidyUp);
 
-  const known = (name: string) => knownPoints(repository, [`shop/prod/${name}`]);
+  const known = (name: string) => resticInventoryOf(repository).points([`shop/prod/${name}`]);
 
   /** As the last step of a backup does. */
   async function forget(name: string, isOver = () => {}): Promise<boolean> {
     const [newest, ...old] = await known(name);
     assert.deepEqual([newest?.slot, old.length], ["2026-11-22T11:00:00Z", 1]);
-    letGo(repository, old, undefined);
-    return forgetTogether(repository, isOver);
+    resticInventoryOf(repository).letGo(old, undefined);
+    return resticInventoryOf(repository).forgetTogether(isOver);
   }
 
   const there = async (name: string) =>
@@ -63,7 +63,7 @@ describe("forgetTogether", function () {
       assert.deepEqual(await there(name), [11]);
       assert.equal((await known(name)).length, 1);
     }
-    assert.equal(await forgetTogether(repository, () => {}), true);
+    assert.equal(await resticInventoryOf(repository).forgetTogether(() => {}), true);
   });
 
   it("fails the last one where a point is still there, and each set meets its own again", async () => {
@@ -88,7 +88,7 @@ describe("forgetTogether", function () {
     const began = Date.now();
     assert.equal(await forget("a"), false);
     assert.ok(Date.now() - began < 1000, `it waited ${Date.now() - began} ms`);
-    assert.equal(await forgetTogether(repository, isOver), true);
+    assert.equal(await resticInventoryOf(repository).forgetTogether(isOver), true);
     assert.deepEqual(await there("a"), [11]);
   });
 });

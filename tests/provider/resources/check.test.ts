@@ -5,7 +5,7 @@ import { check } from "../../../provider/resources/check";
 import { diff } from "../../../provider/resources/diff";
 import { registry } from "../../../provider/resources/registry";
 import type { ResourceType } from "../../../provider/resources/resource";
-import { unknownValue } from "../../../provider/resources/unknown";
+import { unknown } from "../../../provider/resources/unknown";
 
 const owner = "shop/prod/pg";
 
@@ -153,11 +153,11 @@ describe("check", () => {
     const { inputs, refusals: found } = await check(
       of("TemporaryVolume"),
       undefined,
-      { owner, snapshotId: unknownValue, slot: "2026-11-22T10:00:00Z" },
+      { owner, snapshotId: unknown, slot: "2026-11-22T10:00:00Z" },
       context(),
     );
     assert.deepEqual(found, []);
-    assert.equal(inputs.snapshotId, unknownValue);
+    assert.equal(inputs.snapshotId, unknown);
     assert.equal(inputs.timeoutSeconds, 300);
   });
 
@@ -174,12 +174,12 @@ describe("check", () => {
           checkSchedule: "daily",
           pruneSchedule: "daily",
           copySchedule: "daily",
-          [property]: unknownValue,
+          [property]: unknown,
         },
         context(),
       );
       assert.deepEqual(found, []);
-      assert.equal(inputs[property], unknownValue);
+      assert.equal(inputs[property], unknown);
       assert.deepEqual(
         [inputs.checkSlot, inputs.pruneSlot, inputs.copySlot],
         [undefined, undefined, undefined],
@@ -266,15 +266,12 @@ describe("diff", () => {
   });
 
   it("changes in place for an unknown snapshot when the slot moved, and not when it did not", async () => {
-    const moved = { ...state, snapshotId: unknownValue, slot: "2026-11-22T11:00:00Z" };
+    const moved = { ...state, snapshotId: unknown, slot: "2026-11-22T11:00:00Z" };
     assert.deepEqual(await diff(type, state, moved, context()), {
       changed: ["snapshotId", "slot"],
       replaces: [],
       drift: [],
     });
-    assert.deepEqual(
-      (await diff(type, state, { ...state, snapshotId: unknownValue }, context())).changed,
-      [],
-    );
+    assert.deepEqual((await diff(type, state, { ...state, snapshotId: unknown }, context())).changed, []);
   });
 });

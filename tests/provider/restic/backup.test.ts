@@ -550,7 +550,7 @@ describe("Repository.backup", function () {
   });
 
   it("runs side by side, and an exclusive command after those before it", async () => {
-    const { repository, path } = await newRepository({ maxParallelBackups: 2 });
+    const { repository, path } = await newRepository();
     const order: string[] = [];
     const streams = [stalled(1000), stalled(1000), stalled(1000)];
     const backups = streams.map((stream, index) =>

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { queueOf, RepositoryQueue, type Share } from "../../../provider/restic/queue.js";
+import { RepositoryQueue, type Share } from "../../../provider/restic/queue.js";
+import { ResticRuntime } from "../../../provider/restic/runtime";
 
 const settle = () => new Promise(setImmediate);
 
@@ -119,7 +120,8 @@ describe("RepositoryQueue", () => {
   });
 
   it("is one per repository", () => {
-    assert.equal(queueOf("key-1"), queueOf("key-1"));
-    assert.notEqual(queueOf("key-1"), queueOf("key-2"));
+    const runtime = new ResticRuntime();
+    assert.equal(runtime.queue("key-1"), runtime.queue("key-1"));
+    assert.notEqual(runtime.queue("key-1"), runtime.queue("key-2"));
   });
 });

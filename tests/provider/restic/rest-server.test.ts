@@ -8,6 +8,7 @@ import { inspect } from "node:util";
 import { isKind, type ResticError } from "../../../provider/restic/errors.js";
 import { openRepository } from "../../../provider/restic/repository.js";
 import { grace } from "../../../provider/restic/run.js";
+import { ResticRuntime } from "../../../provider/restic/runtime.js";
 import { needs, skips } from "../../needs.js";
 import { until } from "../../until.js";
 import { killHard, password, start, temporaryDirectory, tidyUp, volume } from "./fixture.js";
@@ -57,10 +58,11 @@ describe("Repository on a REST server", function () {
     );
   }
 
+  const runtime = new ResticRuntime();
   const at = (path: string, options: { user?: string } = {}) =>
     openRepository(
       { url: `rest:http://${options.user ?? "keeper:hunter22"}@127.0.0.1:${port}/${path}/`, password },
-      { cacheDirectory: join(directory, "cache"), lockWaitSeconds: 0 },
+      { cacheDirectory: join(directory, "cache"), lockWaitSeconds: 0, runtime },
     );
 
   it("initialises where there is no config, once, and backs up", async () => {

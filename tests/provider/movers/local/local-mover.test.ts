@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type Devcloud, startDevcloud } from "../../../../devcloud";
 import { localMover } from "../../../../provider/movers/local/local-mover";
 import { mountPathOf } from "../../../../provider/movers/local/mount-path";
-import { openSession, resolveCloud, type Session } from "../../../../provider/openstack";
+import { resolveCloud, type Session, Sessions } from "../../../../provider/openstack";
 import { openRepository } from "../../../../provider/restic";
 import { cleanLab, ext4Image, leftovers, temporaryFolder } from "./lab";
 
@@ -22,7 +22,9 @@ describe("localMover when the volume does not close", () => {
     process.env.OSBACKUP_MOUNT_DIRECTORY = join(folder, "mnt");
     lines = [];
     cloud = await startDevcloud();
-    session = openSession(resolveCloud({ directory: "/" }, { HOME: "/nonexistent", ...cloud.environment }));
+    session = new Sessions().open(
+      resolveCloud({ directory: "/" }, { HOME: "/nonexistent", ...cloud.environment }),
+    );
   });
   afterEach(async () => {
     assert.deepEqual(cloud.faults.unmet(), []);

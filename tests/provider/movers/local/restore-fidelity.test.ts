@@ -6,7 +6,7 @@ import path from "node:path";
 import { type Devcloud, startDevcloud } from "../../../../devcloud";
 import { probe } from "../../../../provider/movers/local";
 import { localMover } from "../../../../provider/movers/local/local-mover";
-import { openSession, resolveCloud, type Session } from "../../../../provider/openstack";
+import { resolveCloud, type Session, Sessions } from "../../../../provider/openstack";
 import { openRepository } from "../../../../provider/restic";
 import { Lifecycle } from "../../../lifecycle";
 import { newRepository, password, tidyUp } from "../../restic/fixture";
@@ -28,7 +28,9 @@ describe("what restic does not keep", function () {
     process.env.OSBACKUP_MOUNT_DIRECTORY = path.join(work, "mnt");
     cloud = await startDevcloud();
     url = (await newRepository()).path;
-    session = openSession(resolveCloud({ directory: "/" }, { HOME: "/nonexistent", ...cloud.environment }));
+    session = new Sessions().open(
+      resolveCloud({ directory: "/" }, { HOME: "/nonexistent", ...cloud.environment }),
+    );
     lines = [];
     mkdirSync(path.join(work, "at"));
   });
