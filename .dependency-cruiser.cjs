@@ -46,6 +46,12 @@ module.exports = {
       "^sdk/policy/",
       "^(engine|devcloud|provider/(?!operations/(schedule\\.ts|retention/|nearest\\.ts)))",
     ),
+    {
+      name: "packages-name-what-they-use",
+      severity: "error",
+      from: { path: "^(engine|devcloud)/" },
+      to: { dependencyTypes: ["npm-no-pkg", "npm-unknown"] },
+    },
     layer("engine-knows-no-provider", "^engine/", "^(provider|sdk|devcloud)/"),
     layer("devcloud-stands-alone", "^devcloud/(?!demo/)", "^(provider|sdk|engine)/"),
   ],
