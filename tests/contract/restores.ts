@@ -4,7 +4,7 @@ import path from "node:path";
 import { openRepository } from "../../provider/restic";
 import { skips } from "../needs";
 import type { CloudUnderTest } from "./clouds";
-import { aRepository, aSnapshot, filesImage, repositoryPassword, timeoutSeconds } from "./rows";
+import { aRepository, aSnapshot, filesImage, rawImage, repositoryPassword, timeoutSeconds } from "./rows";
 import { type Held, Scene } from "./stack-run";
 
 const sources = path.join(__dirname, "../../provider/resources");
@@ -173,7 +173,62 @@ export function describeRestores(
       await scene.run().delete(restored);
       assert.deepEqual(await scene.made(), []);
     });
+
+    it("brings a raw device through restic into a new volume", async function () {
+      this.timeout(240_000);
+      const missing = mover();
+      if (missing) skips(this, missing);
+      const image = await rawImage();
+      const set = await aSnapshot(scene, image);
+      const repository = await aRepository(scene);
+      await scene.begin();
+      const owner = scene.owner("backup");
+      const given = { temporaryVolume: { owner: scene.owner("temporary"), timeoutSeconds: 60 }, repository };
+      const { snapshotId, slot, takenAt } = set.state;
+      const backup = await scene.run().create("ResticBackup", { owner, snapshotId, slot, takenAt, ...given });
+      assert.equal(backup.state.filesTotal, 1);
+      assert.deepEqual(await scene.made(), [], "the temporary volume is released");
+
+      const restored = await scene.run().create("VolumeRestore", {
+        owner: scene.owner("restored"),
+        resticSnapshotId: String(backup.state.resticSnapshotId),
+        repository,
+        sizeGib: 1,
+        volumeType: scene.cloud.backend,
+        deletionPolicy: "delete",
+        timeoutSeconds: 120,
+      });
+      const again = await scene.run().create("CinderSnapshot", {
+        owner: scene.owner("set-of-the-restored"),
+        volumeId: restored.state.volumeId,
+        timeoutSeconds,
+      });
+      const second = await scene.run().create("ResticBackup", {
+        owner: scene.owner("second-backup"),
+        snapshotId: again.state.snapshotId,
+        ...given,
+      });
+      const device = await deviceIn(repository.url, second);
+      const original = await readFile(image);
+      assert.equal(device.length, 2 ** 30);
+      assert.ok(device.subarray(0, original.length).equals(original), "the bytes that went in");
+      assert.ok(
+        device.subarray(original.length).every(byte => byte === 0),
+        "and nothing beyond them",
+      );
+      await scene.run().delete(again);
+      await scene.run().delete(restored);
+      assert.deepEqual(await scene.made(), []);
+    });
   });
+}
+
+/** The bytes of a device in a backup of one. */
+async function deviceIn(url: string, backup: Held): Promise<Buffer> {
+  const file = `${url}-device`;
+  const repository = openRepository({ url, password: repositoryPassword });
+  await repository.dumpTo(String(backup.state.resticSnapshotId), "/volume.raw", file);
+  return readFile(file);
 }
 
 /** The files below `/resources` of a backup, by name with their text. */

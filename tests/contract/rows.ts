@@ -199,6 +199,15 @@ export function filesImage(): Promise<string> {
   return image;
 }
 
+/** An image without a file system: bytes of a database's own at its start and its middle, zeros between them. */
+export async function rawImage(): Promise<string> {
+  const file = path.join(workshop.directory, "raw.img");
+  const bytes = Buffer.alloc(32 * 2 ** 20);
+  for (const offset of [0, bytes.length / 2]) bytes.fill("a page of the database ", offset, offset + 100_000);
+  await writeFile(file, bytes);
+  return file;
+}
+
 /** Forgets what was made in an earlier workshop. */
 export function newWorkshop(directory: string): void {
   workshop.directory = directory;
