@@ -212,10 +212,7 @@ export function describeRestores(
       const original = await readFile(image);
       assert.equal(device.length, 2 ** 30);
       assert.ok(device.subarray(0, original.length).equals(original), "the bytes that went in");
-      assert.ok(
-        device.subarray(original.length).every(byte => byte === 0),
-        "and nothing beyond them",
-      );
+      assert.ok(device.subarray(original.length).equals(Buffer.alloc(device.length - original.length)));
       await scene.run().delete(again);
       await scene.run().delete(restored);
       assert.deepEqual(await scene.made(), []);
