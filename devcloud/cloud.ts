@@ -8,6 +8,7 @@ import type {
   AttachmentRow,
   BackupRow,
   MessageRow,
+  ServerRow,
   SnapshotRow,
   TransferRow,
   VolumeRow,
@@ -34,6 +35,7 @@ const savedState = z.object({
   volumeTypes: z.array(z.custom<VolumeTypeRow>()),
   volumes: z.array(z.custom<VolumeRow>()),
   snapshots: z.array(z.custom<SnapshotRow>()),
+  servers: z.array(z.custom<ServerRow>()).default([]),
   attachments: z.array(z.custom<AttachmentRow>()),
   messages: z.array(z.custom<MessageRow>()),
   transfers: z.array(z.custom<TransferRow>()),
@@ -47,6 +49,7 @@ export class Cloud {
   volumeTypes: VolumeTypeRow[] = [];
   readonly volumes = new Map<string, VolumeRow>();
   readonly snapshots = new Map<string, SnapshotRow>();
+  readonly servers = new Map<string, ServerRow>();
   readonly attachments = new Map<string, AttachmentRow>();
   readonly messages = new Map<string, MessageRow>();
   readonly transfers = new Map<string, TransferRow>();
@@ -188,6 +191,7 @@ export class Cloud {
     this.identities = state.identities;
     this.volumeTypes = state.volumeTypes;
     for (const row of state.volumes) this.volumes.set(row.id, row);
+    for (const row of state.servers) this.servers.set(row.id, row);
     for (const row of state.snapshots) this.snapshots.set(row.id, row);
     for (const row of state.attachments) this.attachments.set(row.id, row);
     for (const row of state.messages) this.messages.set(row.id, row);
@@ -207,6 +211,7 @@ export class Cloud {
         volumeTypes: this.volumeTypes,
         volumes: [...this.volumes.values()],
         snapshots: [...this.snapshots.values()],
+        servers: [...this.servers.values()],
         attachments: [...this.attachments.values()],
         messages: [...this.messages.values()],
         transfers: [...this.transfers.values()],

@@ -11,7 +11,8 @@ import { type Fault, Faults } from "./faults";
 import { type HttpRequest, HttpServer, type Reply } from "./http";
 import { addUser, defaultUsers, type User, type UserOptions } from "./identities";
 import { identityPath, Keystone, volumePath } from "./keystone";
-import type { AttachmentRow, SnapshotRow, VolumeRow } from "./rows";
+import { computePath, Nova, newServer } from "./nova";
+import type { AttachmentRow, ServerRow, SnapshotRow, VolumeRow } from "./rows";
 import { type Guest, Storage } from "./storage";
 
 const gibibyte = 1024 ** 3;
@@ -84,6 +85,8 @@ export interface NewVolume {
   volumeType?: string;
   /** The id of a server that has the volume attached; true makes one up. The volume is then "in-use". */
   attachedTo?: string | true;
+  /** Where the server has it. Default "/dev/vdb", the next letter where the server has one already. */
+  device?: string;
 }
 
 export interface NewSnapshot {
@@ -113,6 +116,7 @@ export class Devcloud {
   private readonly server: HttpServer;
   private readonly keystone: Keystone;
   private readonly cinder: Cinder;
+  private readonly nova: Nova;
   private readonly cloud: Cloud;
   private readonly isTemporary: boolean;
   private readonly apiDelayMs: number;
@@ -143,6 +147,7 @@ export class Devcloud {
       blockStorageType: options.blockStorageType ?? "volumev3",
     });
     this.cinder = new Cinder(this.cloud, this.keystone, options.microversion);
+    this.nova = new Nova(this.cloud, this.keystone);
     this.server = new HttpServer(request => this.handle(request));
   }
 
@@ -278,14 +283,16 @@ export class Devcloud {
     cloud.volumes.set(row.id, row);
     if (volume.attachedTo !== undefined) {
       const id = randomUUID();
+      const instance = volume.attachedTo === true ? randomUUID() : volume.attachedTo;
+      const others = [...cloud.attachments.values()].filter(other => other.instance === instance).length;
       cloud.attachments.set(id, {
         id,
         volume_id: row.id,
         project_id: row.project_id,
-        instance: volume.attachedTo === true ? randomUUID() : volume.attachedTo,
+        instance,
         status: "attached",
         attach_mode: "rw",
-        device: "/dev/vdb",
+        device: volume.device ?? `/dev/vd${String.fromCharCode("b".charCodeAt(0) + others)}`,
         created_at: row.created_at,
         attached_at: row.created_at,
         connection_info: {},
@@ -294,6 +301,26 @@ export class Devcloud {
     }
     cloud.changed();
     return row;
+  }
+
+  /** Adds a server that is there at once; volumes are attached to it as they are added. */
+  addServer(server: { name: string; metadata?: Record<string, string>; project?: string }): ServerRow {
+    const project_id = this.projectId(server.project ?? "demo");
+    const row = newServer({
+      name: server.name,
+      project_id,
+      user_id: this.anyMember(project_id).id,
+      metadata: { ...server.metadata },
+      created: `${this.cloud.timestamp().slice(0, 19)}Z`,
+    });
+    this.cloud.servers.set(row.id, row);
+    this.cloud.changed();
+    return row;
+  }
+
+  /** The rows of the cloud's database, not copies of them. */
+  servers(): ServerRow[] {
+    return [...this.cloud.servers.values()];
   }
 
   /** Adds a snapshot that is there at once, with the volume's bytes of now; without bytes unless it is "available". */
@@ -401,7 +428,11 @@ export class Devcloud {
   private async route(request: HttpRequest): Promise<Reply> {
     if (isBelow(request.path, identityPath)) return this.keystone.handle(request);
     if (isBelow(request.path, volumePath)) return this.cinder.handle(request);
-    return { status: 404, body: `devcloud serves ${identityPath}/v3 and ${volumePath}/v3 only\n` };
+    if (isBelow(request.path, computePath)) return this.nova.handle(request);
+    return {
+      status: 404,
+      body: `devcloud serves ${identityPath}/v3, ${volumePath}/v3 and ${computePath}/v2.1 only\n`,
+    };
   }
 }
 

@@ -308,6 +308,10 @@ export class Keystone {
               name: "cinderv3",
               url: `${origin}${volumePath}/v3/${project.id}`,
             },
+            // a cloud gets its compute service with its first server
+            ...(this.cloud.servers.size > 0
+              ? [{ type: "compute", name: "nova", url: `${origin}/compute/v2.1` }]
+              : []),
           ]
         : []),
     ];

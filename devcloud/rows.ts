@@ -23,6 +23,18 @@ export interface VolumeRow {
   updated_at: string | null;
 }
 
+/** A server as the cloud's database holds it. */
+export interface ServerRow {
+  id: string;
+  name: string;
+  status: string;
+  project_id: string;
+  user_id: string;
+  metadata: Record<string, string>;
+  /** ISO 8601 in UTC, to the second. */
+  created: string;
+}
+
 /** A snapshot as the cloud's database holds it; `size` is that of its volume in GiB. */
 export interface SnapshotRow {
   id: string;

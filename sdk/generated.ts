@@ -103,6 +103,96 @@ export const cinderSnapshotBinding = {
   addresses: [],
 } as const;
 
+/** Inputs of ServerSnapshot: The set of recovery points of one server under one schedule and retention; a point is the Cinder snapshots of all volumes that the server has at that moment, kept and removed as one. */
+export interface ServerSnapshotInputs {
+  /** Name of the backup set in marks and names. Default: the resource's name. */
+  set?: pulumi.Input<string | undefined>;
+  /** Name in clouds.yaml. Default: the stack's configuration, then OS_*. */
+  cloud?: pulumi.Input<string | undefined>;
+  /** Region, where the cloud has several. */
+  region?: pulumi.Input<string | undefined>;
+  /** The Nova server whose volumes to protect. */
+  serverId: pulumi.Input<string>;
+  /** The server's name, for the lines that people read. Default: its id. */
+  serverName?: pulumi.Input<string | undefined>;
+  /** When points are due: cron ('30 2 * * *'), Snapmanager's count[@days][@hours] ('7@mon-fri@2'), or hourly, daily, weekly, monthly, yearly, daily-random. Without one a single point is taken. */
+  schedule?: pulumi.Input<string | undefined>;
+  /** IANA time zone of the schedule and of retention's days. Default UTC. */
+  timeZone?: pulumi.Input<string | undefined>;
+  /** True takes no new points; the existing ones are kept. Default false. */
+  paused?: pulumi.Input<boolean | undefined>;
+  /** Any text; a new one asks for a point now, outside the schedule. */
+  trigger?: pulumi.Input<string | undefined>;
+  /** Which points are kept; what no rule keeps is removed once a newer good one exists. Default keepLast 3 and keepForDays 7, or what the schedule's count says. */
+  retention?: pulumi.Input<
+    | {
+        keepLast?: pulumi.Input<number | undefined>;
+        keepForDays?: pulumi.Input<number | undefined>;
+        keepHourly?: pulumi.Input<number | undefined>;
+        keepDaily?: pulumi.Input<number | undefined>;
+        keepWeekly?: pulumi.Input<number | undefined>;
+        keepMonthly?: pulumi.Input<number | undefined>;
+        keepYearly?: pulumi.Input<number | undefined>;
+        keepWithin?: pulumi.Input<string | undefined>;
+        keepWithinHourly?: pulumi.Input<string | undefined>;
+        keepWithinDaily?: pulumi.Input<string | undefined>;
+        keepWithinWeekly?: pulumi.Input<string | undefined>;
+        keepWithinMonthly?: pulumi.Input<string | undefined>;
+        keepWithinYearly?: pulumi.Input<string | undefined>;
+        keepTags?: pulumi.Input<pulumi.Input<pulumi.Input<string>[]>[] | undefined>;
+        minimum?: pulumi.Input<number | undefined>;
+      }
+    | undefined
+  >;
+  /** Snapshot names are `{namePrefix}-{set}-{timestamp}`. Default `"backup"`. */
+  namePrefix?: pulumi.Input<string | undefined>;
+  /** Description of the snapshots. */
+  description?: pulumi.Input<string | undefined>;
+  /** Wait for `available`, and for each removal, in seconds. Default `600`. */
+  timeoutSeconds?: pulumi.Input<number | undefined>;
+  /** More metadata for the snapshots. Default `{}`. */
+  metadata?: pulumi.Input<Record<string, pulumi.Input<string>> | undefined>;
+  /** Whether the set's snapshots go with the resource: 'delete' (default) or 'retain'. Default `"delete"`. */
+  deletionPolicy?: pulumi.Input<"delete" | "retain" | undefined>;
+}
+
+/** Outputs of ServerSnapshot. */
+export interface ServerSnapshotOutputs {
+  /** Id of the current recovery point: that of its first snapshot; empty before the first one. */
+  pointId: string;
+  /** When the current point was taken, ISO 8601 in UTC; empty before the first one. */
+  takenAt: string;
+  /** Size of all volumes at that moment, in GiB. */
+  sizeGib: number;
+  /** The volumes of the current point with their snapshots, in the order of the devices. */
+  volumes: { volumeId: string; snapshotId: string; device: string; sizeGib: number }[];
+  /** No two snapshots of the last point are further apart than this, in seconds; 0 before the first one. */
+  skewSeconds: number;
+  /** All points of the set, newest first, each with why it is kept; `status` where it is not good. */
+  points: {
+    pointId: string;
+    name: string;
+    slot?: string | undefined;
+    takenAt: string;
+    snapshots: Record<string, string>;
+    status?: string | undefined;
+    keptBecause: string[];
+  }[];
+  /** What the last run removed, and why. */
+  removed: { pointId: string; time: string; because: string[] }[];
+  /** When the next point is due, ISO 8601 in UTC; empty without a schedule. */
+  nextDue: string;
+}
+
+/** How ServerSnapshot is bound to its provider. */
+export const serverSnapshotBinding = {
+  type: "ServerSnapshot",
+  computed: ["slot"],
+  outputs: ["pointId", "takenAt", "sizeGib", "volumes", "skewSeconds", "points", "removed", "nextDue"],
+  secretInputs: [],
+  addresses: [],
+} as const;
+
 /** Inputs of TemporaryVolume: A volume made from a snapshot that exists only while a consumer needs it. Gone is converged. */
 export interface TemporaryVolumeInputs {
   /** Name of the backup set in marks and names. Default: the resource's name. */

@@ -28,6 +28,8 @@ export interface Mark {
   expiresAt?: string | undefined;
   /** Of a Cinder point whose set waits for the copy in a repository: "awaited", then "proven". */
   copy?: string | undefined;
+  /** Of a snapshot that is one of a server's point: "1/2 /dev/vda", its place, how many there are, and the device. */
+  part?: string | undefined;
 }
 
 /** What every Cinder object of ours says of itself. */
@@ -44,6 +46,7 @@ export const metadataKeys = {
   takenAt: "osbackup-taken-at",
   expiresAt: "osbackup-expires-at",
   copy: "osbackup-copy",
+  part: "osbackup-part",
 } as const satisfies Record<keyof Mark, string>;
 
 type MarkKey = keyof typeof metadataKeys;
@@ -97,7 +100,7 @@ function complete(value: (key: MarkKey) => string | undefined): Mark | undefined
   const role = value("role");
   if (owner === undefined || role === undefined) return undefined;
   const mark: Mark = { owner, role: role as Role, set: value("set") ?? owner };
-  for (const key of ["slot", "trigger", "time", "takenAt", "expiresAt", "copy"] as const) {
+  for (const key of ["slot", "trigger", "time", "takenAt", "expiresAt", "copy", "part"] as const) {
     const found = value(key);
     if (found !== undefined) mark[key] = found;
   }

@@ -17,6 +17,7 @@ export * as limits from "./limits";
 export * as messages from "./messages";
 export { everyPage } from "./paging";
 export { RUN_REQUEST_ID } from "./run";
+export * as servers from "./servers";
 export { type Answer, type Call, Session, Sessions } from "./session";
 export * as snapshots from "./snapshots";
 export { parseTime } from "./time";

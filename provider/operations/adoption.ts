@@ -5,7 +5,10 @@ import { inventoryOf } from "./inventory";
 import type { SnapshotSet } from "./snapshot-set";
 
 /** A renamed resource keeps its points: their mark follows the owner. */
-export async function handOver(set: SnapshotSet, from: string): Promise<void> {
+export async function handOver(
+  set: Pick<SnapshotSet, "session" | "owner" | "log"> & { volumeId?: string },
+  from: string,
+): Promise<void> {
   const inventory = inventoryOf(set.session);
   for (const { row } of await inventory.snapshots(from, set.volumeId)) {
     await snapshots.setMetadata(set.session, row.id, { "osbackup-owner": set.owner });

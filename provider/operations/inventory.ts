@@ -1,5 +1,6 @@
 import { fromMetadata, type Mark, ourMark, type Role } from "../base/marks";
-import { parseTime, type Session, snapshots, undefinedIfNotFound, volumes } from "../openstack";
+import { parseTime, type Session, servers, snapshots, undefinedIfNotFound, volumes } from "../openstack";
+import type { Server } from "../openstack/servers";
 import type { Snapshot } from "../openstack/snapshots";
 import type { Volume } from "../openstack/volumes";
 
@@ -7,6 +8,12 @@ import type { Volume } from "../openstack/volumes";
 export interface Marked<T> {
   row: T;
   mark: Mark;
+}
+
+/** A volume and where a server has it, such as "/dev/vdb". */
+export interface AttachedTo {
+  volume: Volume;
+  device: string;
 }
 
 /**
@@ -18,14 +25,15 @@ export class Inventory {
   private volumeRows: Promise<Known<Volume>> | undefined;
   private readonly stuckIds = new Set<string>();
   private readonly untouchedIds = new Set<string>();
+  private everyServer: Promise<Map<string, Server>> | undefined;
   private everyVolume: Promise<Map<string, Volume>> | undefined;
 
   constructor(private readonly session: Session) {}
 
-  /** The snapshots that `owner` took of one volume, newest first. */
-  async snapshots(owner: string, volumeId: string): Promise<Marked<Snapshot>[]> {
+  /** The snapshots that `owner` took, of one volume where it is given, newest first. */
+  async snapshots(owner: string, volumeId?: string): Promise<Marked<Snapshot>[]> {
     const own = (await this.knownSnapshots()).of(owner);
-    return own.filter(({ row }) => row.volume_id === volumeId).sort(newestFirst);
+    return own.filter(({ row }) => volumeId === undefined || row.volume_id === volumeId).sort(newestFirst);
   }
 
   /** The snapshots of ours whose mark passes the test, newest first. */
@@ -62,6 +70,31 @@ export class Inventory {
 
   /** Any volume of the project, ours or not. One that is not listed may be younger than the listing: it is asked for. */
   async volume(id: string): Promise<Volume | undefined> {
+    const known = await this.projectsVolumes();
+    const listed = known.get(id);
+    if (listed) return listed;
+    const row = await volumes.get(this.session, id).catch(undefinedIfNotFound);
+    if (row) known.set(id, row);
+    return row;
+  }
+
+  /** The volumes that a server has now, in the order of their devices: the one it boots from comes first. */
+  async volumesOf(serverId: string): Promise<AttachedTo[]> {
+    const all = [...(await this.projectsVolumes()).values()];
+    return all
+      .flatMap(volume => {
+        const there = volume.attachments.find(({ server_id }) => server_id === serverId);
+        return there ? [{ volume, device: there.device ?? "" }] : [];
+      })
+      .sort(
+        (a, b) =>
+          a.device.length - b.device.length ||
+          a.device.localeCompare(b.device) ||
+          a.volume.id.localeCompare(b.volume.id),
+      );
+  }
+
+  private projectsVolumes(): Promise<Map<string, Volume>> {
     this.everyVolume ??= volumes.list(this.session, {}).then(
       rows => new Map(rows.map(row => [row.id, row])),
       error => {
@@ -69,12 +102,19 @@ export class Inventory {
         throw error;
       },
     );
-    const known = await this.everyVolume;
-    const listed = known.get(id);
-    if (listed) return listed;
-    const row = await volumes.get(this.session, id).catch(undefinedIfNotFound);
-    if (row) known.set(id, row);
-    return row;
+    return this.everyVolume;
+  }
+
+  /** Any server of the project. One that is not listed may be younger than the listing: it is asked for. */
+  async server(id: string): Promise<Server | undefined> {
+    this.everyServer ??= servers.list(this.session).then(
+      rows => new Map(rows.map(row => [row.id, row])),
+      error => {
+        this.everyServer = undefined;
+        throw error;
+      },
+    );
+    return (await this.everyServer).get(id) ?? servers.get(this.session, id).catch(undefinedIfNotFound);
   }
 
   /** A snapshot that this process made or changed. */

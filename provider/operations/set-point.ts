@@ -47,3 +47,22 @@ export function decide<P extends SetPoint>(
   if (policy) return apply(points, policy, options);
   return { keep: points.map(point => ({ point, reasons: ["no retention"] })), remove: [] };
 }
+
+/** Removes points, and returns those that are gone and why the others are not. A failure does not stop the others. */
+export async function removeEach<P extends SetPoint>(
+  decisions: readonly Decision<P>[],
+  remove: (point: P) => Promise<void>,
+): Promise<{ removed: Decision<P>[]; failures: string[] }> {
+  const removed: Decision<P>[] = [];
+  const failures: string[] = [];
+  // the oldest is asked for first
+  await Promise.all(
+    [...decisions].reverse().map(decision =>
+      remove(decision.point).then(
+        () => removed.push(decision),
+        (error: unknown) => failures.push(error instanceof Error ? error.message : String(error)),
+      ),
+    ),
+  );
+  return { removed, failures };
+}

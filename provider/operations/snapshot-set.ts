@@ -1,4 +1,4 @@
-import { instant, type Mark, metadataKeys, runKey, toMetadata } from "../base/marks";
+import { fromMetadata, instant, type Mark, metadataKeys, runKey, toMetadata } from "../base/marks";
 import { UndoList, undoSignal } from "../base/undo-list";
 import { inCindersWords } from "../cinder/cinders-words";
 import { removeUntilGone } from "../cinder/remove";
@@ -77,19 +77,24 @@ export interface TakenPoint {
  * made and waited for. A snapshot that goes to `error` is removed again; Cinder's own words are in the error.
  */
 export async function takePoint(set: SnapshotSet, take: TakePoint): Promise<TakenPoint> {
-  const inventory = inventoryOf(set.session);
   const superseded: Decision<SnapshotPoint>[] = [];
   for (const candidate of await points(set)) {
     if (runKey(candidate) !== runKey(take.mark)) continue;
     if (candidate.status === "available") return { point: candidate, made: false, superseded };
     if (candidate.status === "creating") {
       set.log(`adopting snapshot ${candidate.id}, which an earlier run began`);
-      return { point: await settled(candidate.id), made: false, superseded };
+      return { point: asPoint(await settledOrUndone(set, candidate.id)), made: false, superseded };
     }
     set.log(`removing snapshot ${candidate.id}, which is '${candidate.status}'`);
     await removePoint(set, candidate.id);
     superseded.push(...supersededBy(take.mark, [candidate]).superseded);
   }
+  const id = await beginSnapshot(set, take);
+  return { point: asPoint(await settledOrUndone(set, id)), made: true, superseded };
+}
+
+/** Asks for a snapshot of the set's volume; it is "creating" when this returns its id. */
+export async function beginSnapshot(set: SnapshotSet, take: TakePoint): Promise<string> {
   const begun = await snapshots.create(
     set.session,
     {
@@ -101,28 +106,40 @@ export async function takePoint(set: SnapshotSet, take: TakePoint): Promise<Take
     },
     { signal: set.signal },
   );
-  await inventory.noteSnapshot(begun);
-  return { point: await settled(begun.id), made: true, superseded };
+  await inventoryOf(set.session).noteSnapshot(begun);
+  return begun.id;
+}
 
-  async function settled(id: string): Promise<SnapshotPoint> {
-    const doing = `creating snapshot ${id} of volume ${set.volumeId}`;
-    try {
-      const row = await waitForStatus(set.session, snapshotKind, id, "available", {
-        doing,
-        timeoutSeconds: set.timeoutSeconds,
-        signal: set.signal,
-      });
-      await inventory.noteSnapshot(row);
-      return asPoint({ row, mark: take.mark });
-    } catch (error) {
-      if (!(error instanceof WaitError) || error.timedOut) throw timedOut(error);
-      const failure = await inCindersWords(set.session, id, error);
-      const undo = new UndoList();
-      undo.add(`snapshot ${id}`, () => removePoint({ ...set, signal: undoSignal(set.signal) }, id));
-      throw await undo.undo(failure);
-    }
+/** Waits until a snapshot that was begun is `available`. A failure is told in Cinder's own words. */
+export async function settled(set: SnapshotSet, id: string): Promise<Marked<Snapshot>> {
+  try {
+    const row = await waitForStatus(set.session, snapshotKind, id, "available", {
+      doing: `creating snapshot ${id} of volume ${set.volumeId}`,
+      timeoutSeconds: set.timeoutSeconds,
+      signal: set.signal,
+    });
+    await inventoryOf(set.session).noteSnapshot(row);
+    const mark = fromMetadata(row.metadata);
+    if (!mark) throw new Error(`creating snapshot ${id} of volume ${set.volumeId}: it lost its mark`);
+    return { row, mark };
+  } catch (error) {
+    throw isBroken(error) ? await inCindersWords(set.session, id, error as Error) : timedOut(error);
   }
 }
+
+async function settledOrUndone(set: SnapshotSet, id: string): Promise<Marked<Snapshot>> {
+  try {
+    return await settled(set, id);
+  } catch (error) {
+    if (!isBroken(error)) throw error;
+    const undo = new UndoList();
+    undo.add(`snapshot ${id}`, () => removePoint({ ...set, signal: undoSignal(set.signal) }, id));
+    throw await undo.undo(error);
+  }
+}
+
+/** Whether the object will not come to what was waited for; otherwise the next run may still adopt it. */
+export const isBroken = (error: unknown): boolean => error instanceof WaitError && !error.timedOut;
 
 /** The VolumeSnapshotBackup operator's message, which users look up. The snapshot stays marked: the next run adopts it or removes it. */
 function timedOut(error: unknown): unknown {
@@ -148,23 +165,4 @@ export async function markCopied(set: SnapshotSet, id: string): Promise<void> {
   const metadata = { [metadataKeys.copy]: "proven" satisfies Copy };
   await snapshots.setMetadata(set.session, id, metadata);
   await inventory.noteSnapshot({ ...found.row, metadata: { ...found.row.metadata, ...metadata } });
-}
-
-/** Removes points, and returns those that are gone and why the others are not. A failure does not stop the others. */
-export async function removePoints(
-  set: SnapshotSet,
-  decisions: readonly Decision<SnapshotPoint>[],
-): Promise<{ removed: Decision<SnapshotPoint>[]; failures: string[] }> {
-  const removed: Decision<SnapshotPoint>[] = [];
-  const failures: string[] = [];
-  // the oldest is asked for first
-  await Promise.all(
-    [...decisions].reverse().map(decision =>
-      removePoint(set, decision.point.id).then(
-        () => removed.push(decision),
-        (error: unknown) => failures.push(error instanceof Error ? error.message : String(error)),
-      ),
-    ),
-  );
-  return { removed, failures };
 }

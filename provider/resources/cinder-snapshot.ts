@@ -1,7 +1,7 @@
 import { inventoryOf } from "../operations/inventory";
 import { namedPoints } from "../operations/words";
-import { type Inputs, inputs, outputs } from "./cinder-snapshot-schema";
-import { scheduleOf, settleSlot, timingRules } from "./inputs";
+import { inputs, outputs } from "./cinder-snapshot-schema";
+import { defaultRetention, noTags, settleSlot, timingRules } from "./inputs";
 import { pointSet } from "./point-set";
 import { resourceType } from "./resource";
 import { snapshotStore } from "./snapshot-store";
@@ -13,12 +13,7 @@ export const cinderSnapshot = resourceType({
     "The set of Cinder snapshots of one volume under one schedule and retention; the newest is current.",
   inputs,
   outputs,
-  rules: given => [
-    ...timingRules(given),
-    ...(given.retention?.keepTags
-      ? [{ property: "retention.keepTags", reason: "Cinder snapshots carry no tags, use it on ResticBackup" }]
-      : []),
-  ],
+  rules: given => [...timingRules(given), ...noTags(given)],
   settle: (given, olds, context) => ({
     ...given,
     slot: settleSlot(given, olds, context.now),
@@ -46,10 +41,3 @@ export const cinderSnapshot = resourceType({
   },
   ...pointSet(snapshotStore),
 });
-
-/** Snapmanager's count is the whole retention of its copy set; with a count of 0 everything stays. */
-function defaultRetention(given: Inputs): Inputs["retention"] {
-  const count = scheduleOf(given)?.count;
-  if (count === undefined) return { keepLast: 3, keepForDays: 7 };
-  return count > 0 ? { keepLast: count } : undefined;
-}

@@ -3,7 +3,7 @@ import type { Decision } from "../operations/retention";
 import { pointOf, type Run, type SetPoint, supersededBy } from "../operations/set-point";
 import { describePoint, namedPoints, sentence, shortId, tally } from "../operations/words";
 import { setNameOf } from "./inputs";
-import type { Given, PointStore, Shown } from "./point-store";
+import type { Given, PointStore, Removed, Shown } from "./point-store";
 import { type Context, PartialFailure } from "./resource";
 
 /**
@@ -173,6 +173,23 @@ export function markOf(given: Given, state: Run | undefined, takenAt: Date): Mar
     // a second point of one slot, for a trigger, stands in retention where its data is from
     time: slotPassed && given.slot ? given.slot : instant(takenAt),
   };
+}
+
+/** The operator's pattern; the timestamp is the slot's, so that the name says which slot it is. */
+export function nameOf(given: Given & { namePrefix: string }, now: Date): string {
+  const stamp = (given.slot || instant(now)).replaceAll(/[-:]/g, "");
+  return `${given.namePrefix}-${setNameOf(given)}`.slice(0, 255 - stamp.length - 1).concat("-", stamp);
+}
+
+/** What became of old points that were removed one by one. */
+export function removal<P extends SetPoint>(done: {
+  removed: Decision<P>[];
+  failures: string[];
+}): Removed<P> {
+  const { removed, failures } = done;
+  const count = `${failures.length} old point${failures.length === 1 ? "" : "s"}`;
+  const words = `${count} could not be removed: ${failures.join("; ")}`;
+  return { removed, failure: failures.length > 0 ? { words } : undefined };
 }
 
 function newestFirst<P extends SetPoint>(decisions: Decision<P>[]): Decision<P>[] {

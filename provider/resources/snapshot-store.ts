@@ -1,22 +1,21 @@
-import { instant, type Mark, runKey } from "../base/marks";
+import { type Mark, runKey } from "../base/marks";
 import { parseTime, snapshots } from "../openstack";
 import { adopt, handOver } from "../operations/adoption";
 import { type Copy, retainCopied } from "../operations/copied";
 import { applyRetention } from "../operations/retention";
-import { decide } from "../operations/set-point";
+import { decide, removeEach } from "../operations/set-point";
 import {
   asPoint,
   points,
   removePoint,
-  removePoints,
   type SnapshotPoint,
   type SnapshotSet,
   takePoint,
 } from "../operations/snapshot-set";
 import { describePoint } from "../operations/words";
 import type { Inputs, Outputs } from "./cinder-snapshot-schema";
-import { nextDue, retentionOf, setNameOf } from "./inputs";
-import { markOf } from "./point-set";
+import { nextDue, retentionOf } from "./inputs";
+import { markOf, nameOf, removal } from "./point-set";
 import type { PointStore, Taken } from "./point-store";
 import type { Context } from "./resource";
 
@@ -99,7 +98,7 @@ async function take(
   }
   const taken = snapshotStore.wants(given)
     ? await takePoint(members, {
-        name: nameOf(given, context),
+        name: given.name ?? nameOf(given, context.now),
         description: given.description,
         force: given.force,
         metadata: given.metadata,
@@ -111,10 +110,7 @@ async function take(
     words: taken?.made ? `took recovery point ${describePoint(taken.point)}` : undefined,
     superseded: taken?.superseded ?? [],
     async remove(decisions) {
-      const { removed, failures } = await removePoints(members, decisions);
-      const count = `${failures.length} old point${failures.length === 1 ? "" : "s"}`;
-      const words = `${count} could not be removed: ${failures.join("; ")}`;
-      return { removed, failure: failures.length > 0 ? { words } : undefined };
+      return removal(await removeEach(decisions, point => removePoint(members, point.id)));
     },
   };
 }
@@ -133,13 +129,6 @@ function setOf(given: Inputs, context: Context): SnapshotSet {
 /** What the mark of a new point says of its copy. */
 function copyOf(given: Inputs): Copy | undefined {
   return given.awaitsCopy ? "awaited" : undefined;
-}
-
-/** The operator's pattern; the timestamp is the slot's, so that the name says which slot it is. */
-function nameOf(given: Inputs, context: Context): string {
-  if (given.name) return given.name;
-  const stamp = (given.slot || instant(context.now)).replaceAll(/[-:]/g, "");
-  return `${given.namePrefix}-${setNameOf(given)}`.slice(0, 255 - stamp.length - 1).concat("-", stamp);
 }
 
 /** Whether this run takes a snapshot that was made by other means into the set. */

@@ -8,7 +8,7 @@ interface Config {
 }
 
 /** What deletionPolicy is when it is not given. */
-const defaults = { CinderSnapshot: "delete", ResticBackup: "retain" } as const;
+const defaults = { CinderSnapshot: "delete", ServerSnapshot: "delete", ResticBackup: "retain" } as const;
 
 /** Points of the tiers must outlive a `pulumi destroy`. */
 export const deletionProtection = strict<ResourceValidationPolicy>({

@@ -104,7 +104,10 @@ export const retentionMinimum = strict<StackValidationPolicy>({
       const [best] = judged.sort(
         (a, b) => a.found.shortfalls.length - b.found.shortfalls.length || b.found.days - a.found.days,
       );
-      const others = judged.length > 1 ? `, the best of the ${judged.length} sets of its volume,` : "";
+      const others =
+        judged.length > 1
+          ? `, the best of the ${judged.length} sets of its ${isServers(best?.set) ? "server" : "volume"},`
+          : "";
       for (const shortfall of best?.found.shortfalls ?? [])
         reportViolation(`${best?.set.name}${others} ${shortfall}`, best?.set.urn);
     }
@@ -143,17 +146,21 @@ function volumeOf(set: StackSet): string {
   try {
     const volumeId: unknown = set.props.volumeId ?? set.props.source?.volumeId;
     if (typeof volumeId === "string") return `volume ${volumeId}`;
+    const serverId: unknown = set.props.serverId;
+    if (typeof serverId === "string") return `server ${serverId}`;
   } catch {
     // @pulumi/policy throws for what is not known
   }
   return set.urn;
 }
 
+const isServers = (set: StackSet | undefined) => set !== undefined && setTypeOf(set) === "ServerSnapshot";
+
 /** Undefined for a set that takes no points. */
 function findOf(set: StackSet, sets: StackSet[], config: Config): Found | undefined {
   const source = sourceOf(set, sets);
   const schedule =
-    setTypeOf(set) === "CinderSnapshot"
+    setTypeOf(set) !== "ResticBackup"
       ? scheduleOf(set)
       : source
         ? scheduleOf(source)

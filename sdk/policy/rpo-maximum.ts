@@ -37,7 +37,9 @@ export const rpoMaximum = strict<ResourceValidationPolicy>({
     },
   },
   validateResource: (args, reportViolation) => {
-    if (setTypeOf(args) !== "CinderSnapshot") return;
+    const type = setTypeOf(args);
+    // a ResticBackup follows the slots of its CinderSnapshot
+    if (!type || type === "ResticBackup") return;
     const { maxRpoHours, byTier, tierKey } = args.getConfig<Config>();
     const tier = tierOf(args, tierKey);
     const ofTier = tier === undefined ? undefined : byTier[tier];

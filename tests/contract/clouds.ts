@@ -1,4 +1,5 @@
 import { execFile, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { copyFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -47,6 +48,10 @@ export interface CloudUnderTest {
   admin: Client;
   /** Adds a volume of a GiB with the image's bytes in it. */
   addVolume(volume?: NewVolume): Promise<string>;
+  /** Adds a server with so many volumes of a GiB; only where attached volumes can be snapshot. The ids, by device. */
+  addServer(volumes: number): Promise<{ serverId: string; volumeIds: string[] }>;
+  /** Adds a volume of a GiB that the server has. */
+  addVolumeOf(serverId: string): Promise<string>;
   /** Everything in the project `demo`. */
   objects(): Promise<CloudObject[]>;
   /** Makes snapshots of a volume fail in the backend the returned function is called. */
@@ -79,7 +84,7 @@ async function devcloudUnderTest(): Promise<CloudUnderTest> {
     devcloud.faults.busyDelete(id, Number.POSITIVE_INFINITY);
     return async () => devcloud.faults.busyDelete(id, 0);
   };
-  return {
+  const cloud: CloudUnderTest = {
     ...common,
     kind: "devcloud",
     backend: "rbd",
@@ -91,6 +96,15 @@ async function devcloudUnderTest(): Promise<CloudUnderTest> {
       });
       if (attached) await attach(common.demo, row.id);
       return row.id;
+    },
+    async addServer(volumes) {
+      const { id: serverId } = devcloud.addServer({ name: "web" });
+      const volumeIds = [];
+      for (let index = 0; index < volumes; index++) volumeIds.push(await cloud.addVolumeOf(serverId));
+      return { serverId, volumeIds };
+    },
+    async addVolumeOf(serverId) {
+      return (await devcloud.addVolume({ sizeGib: 1, sizeBytes: 1 << 20, attachedTo: serverId })).id;
     },
     async breakSnapshots() {
       devcloud.faults.nextSnapshotStatus("error");
@@ -112,6 +126,7 @@ async function devcloudUnderTest(): Promise<CloudUnderTest> {
       await devcloud.stop();
     },
   };
+  return cloud;
 }
 
 async function realCloudUnderTest(kind: "rbd" | "nfs", services: Openstack): Promise<CloudUnderTest> {
@@ -126,7 +141,7 @@ async function realCloudUnderTest(kind: "rbd" | "nfs", services: Openstack): Pro
   const quota = { volumes: -1, snapshots: -1, gigabytes: -1 };
   await admin.call("PUT", "volumev3", `/os-quota-sets/${demo.projectId}`, { quota_set: quota });
   const tools = { env: { ...process.env, ...services.environment } };
-  return {
+  const cloud: CloudUnderTest = {
     ...common,
     kind,
     backend: kind,
@@ -146,6 +161,17 @@ async function realCloudUnderTest(kind: "rbd" | "nfs", services: Openstack): Pro
       }
       if (attached) await attach(demo, volume.id);
       return volume.id;
+    },
+    async addServer(volumes) {
+      const serverId = randomUUID();
+      const volumeIds = [];
+      for (let index = 0; index < volumes; index++) volumeIds.push(await cloud.addVolumeOf(serverId));
+      return { serverId, volumeIds };
+    },
+    async addVolumeOf(serverId) {
+      const volumeId = await cloud.addVolume();
+      await attach(demo, volumeId, serverId);
+      return volumeId;
     },
     async breakSnapshots(volumeId) {
       if (kind === "nfs") {
@@ -178,11 +204,16 @@ async function realCloudUnderTest(kind: "rbd" | "nfs", services: Openstack): Pro
     }),
     stop: () => common.faults.stop(),
   };
+  return cloud;
 }
 
-/** Attaches a volume as a host does that is no server of Nova's; the attachment's id. */
-async function attach(client: Client, volumeId: string): Promise<string> {
-  const attachment = { volume_uuid: volumeId, connector: { host: "guest", ip: "127.0.0.1" } };
+/** Attaches a volume as a host does that is no server of Nova's, or as Nova for its server; the attachment's id. */
+async function attach(client: Client, volumeId: string, serverId?: string): Promise<string> {
+  const attachment = {
+    volume_uuid: volumeId,
+    connector: { host: "guest", ip: "127.0.0.1" },
+    ...(serverId && { instance_uuid: serverId }),
+  };
   const { id } = (await client.call("POST", "volumev3", "/attachments", { attachment })).body.attachment;
   await client.call("POST", "volumev3", `/attachments/${id}/action`, { "os-complete": {} });
   await reaches(client, `/volumes/${volumeId}`, "in-use");

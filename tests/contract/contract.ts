@@ -8,6 +8,7 @@ import type { CloudUnderTest } from "./clouds";
 import { describeLifecycles } from "./lifecycles";
 import { describeRestores } from "./restores";
 import { newWorkshop, repositoryPassword } from "./rows";
+import { describeServerSnapshots } from "./server-snapshots";
 import { said } from "./stack-run";
 
 /** Holds every resource type of the registry to the contract on one cloud, which is up when `getCloud` is called. */
@@ -34,7 +35,10 @@ export function describeContract(kind: CloudUnderTest["kind"], getCloud: () => C
     });
 
     const mover = () => cannotMove;
-    describeLifecycles(getCloud, { mover });
+    // Cinder's NFS driver cannot snapshot an attached volume without Nova's help
+    const attached = kind !== "nfs";
+    describeLifecycles(getCloud, { mover, attached });
+    if (attached) describeServerSnapshots(getCloud);
     describeCinderSnapshots(getCloud);
     describeRestores(getCloud, { mover });
 

@@ -20,6 +20,12 @@ export interface Row {
   wrong: Properties;
   /** How many objects in the cloud one of them is. */
   objects: number;
+  /** Whether it needs snapshots of attached volumes. */
+  attached?: true;
+  /** The first look at what was just made; default: at a volume. */
+  firstLook?: RegExp;
+  /** How many objects a cancelled run leaves on purpose: a snapshot that was begun is adopted by the next. Default 0. */
+  keptWhenCancelled?: number;
   /** Whether its bytes pass through this machine. */
   moves: boolean;
   /** Why a read after the deletion still finds it; without this it must not. */
@@ -91,7 +97,26 @@ export const rows: Readonly<Record<string, Row>> = {
     changed: { retention: { keepLast: 5 } },
     wrong: { volumeId: 5 },
     objects: 1,
+    firstLook: /^GET .*\/snapshots\/[0-9a-f-]+$/,
+    keptWhenCancelled: 1,
     moves: false,
+    failedReads: [brokenCloud],
+  },
+  ServerSnapshot: {
+    inputs: async scene => ({
+      owner: scene.owner("server"),
+      serverId: (await scene.cloud.addServer(2)).serverId,
+      schedule: "0 * * * *",
+      retention: { keepLast: 2 },
+      timeoutSeconds,
+    }),
+    changed: { retention: { keepLast: 5 } },
+    wrong: { serverId: 5 },
+    objects: 2,
+    moves: false,
+    attached: true,
+    firstLook: /^GET .*\/snapshots\/[0-9a-f-]+$/,
+    keptWhenCancelled: 2,
     failedReads: [brokenCloud],
   },
   TemporaryVolume: {

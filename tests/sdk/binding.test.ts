@@ -25,6 +25,7 @@ describe("binding", () => {
   it("is a constant of under 300 bytes for every type", () => {
     assert.deepEqual(Object.keys(registry).map(providerText), [
       'exports.handler=()=>require("pulumi-openstack-backup/provider").dynamicProvider("CinderSnapshot")',
+      'exports.handler=()=>require("pulumi-openstack-backup/provider").dynamicProvider("ServerSnapshot")',
       'exports.handler=()=>require("pulumi-openstack-backup/provider").dynamicProvider("TemporaryVolume")',
       'exports.handler=()=>require("pulumi-openstack-backup/provider").dynamicProvider("ResticRepository")',
       'exports.handler=()=>require("pulumi-openstack-backup/provider").dynamicProvider("ResticBackup")',
