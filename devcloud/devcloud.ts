@@ -318,9 +318,23 @@ export class Devcloud {
     return row;
   }
 
-  /** The rows of the cloud's database, not copies of them. */
-  servers(): ServerRow[] {
-    return [...this.cloud.servers.values()];
+  /** Removes a server; its volumes stay and are free. */
+  removeServer(id: string): void {
+    for (const [attachmentId, { instance, volume_id }] of this.cloud.attachments) {
+      if (instance !== id) continue;
+      this.cloud.attachments.delete(attachmentId);
+      const volume = this.cloud.volumes.get(volume_id);
+      if (volume) this.cloud.setVolumeStatus(volume, "available");
+    }
+    this.cloud.servers.delete(id);
+    this.cloud.changed();
+  }
+
+  renameServer(id: string, name: string): void {
+    const row = this.cloud.servers.get(id);
+    if (!row) throw new Error(`devcloud has no server ${id}`);
+    row.name = name;
+    this.cloud.changed();
   }
 
   /** Adds a snapshot that is there at once, with the volume's bytes of now; without bytes unless it is "available". */

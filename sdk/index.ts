@@ -1,6 +1,20 @@
 /** What a stack author imports. */
 export { CinderSnapshot, type CinderSnapshotArgs } from "./cinder-snapshot";
+export {
+  type SelectedServers,
+  SnapshotSchedule,
+  type SnapshotScheduleArgs,
+} from "./components/snapshot-schedule";
 export { VolumeBackup, type VolumeBackupArgs } from "./components/volume-backup";
+export {
+  getServers,
+  getServersOutput,
+  getVolumes,
+  getVolumesOutput,
+  type ServerInfo,
+  type VolumeInfo,
+  type Where,
+} from "./functions";
 export { ResticBackup, type ResticBackupArgs } from "./restic-backup";
 export { type RepositoryAccess, ResticRepository, type ResticRepositoryArgs } from "./restic-repository";
 export { ServerSnapshot, type ServerSnapshotArgs } from "./server-snapshot";

@@ -29,6 +29,8 @@ export interface Kind<T extends Row> {
   newest(session: Session, count: number): Promise<T[]>;
   /** Those of ours that are being removed now. */
   leaving(session: Session): Promise<T[]>;
+  /** All of the project: what is not there is gone. */
+  all(session: Session): Promise<T[]>;
   remove(session: Session, id: string, options: { signal?: AbortSignal | undefined }): Promise<void>;
 }
 
@@ -37,13 +39,14 @@ function kindOf<T extends Row>(
   { get, newest, list, remove }: ReturnType<typeof collection<T & { metadata: Record<string, string> }>>,
 ): Kind<T> {
   const leaving = (session: Session) => list(session, { status: "deleting", metadata: ourMark });
-  return { name, get, newest, leaving, remove };
+  const all = (session: Session) => list(session);
+  return { name, get, newest, leaving, all, remove };
 }
 
 export const snapshotKind = kindOf<Snapshot>("snapshot", snapshots);
 export const volumeKind = kindOf<Volume>("volume", volumes);
 
-/** Decides over the object's present row (undefined: a GET says 404): done, still waiting, or throws. */
+/** Decides over the object's present row (undefined: a GET says 404, or all of the project are listed without it): done, still waiting, or throws. */
 type Judge<T> = (row: T | undefined) => "done" | "waiting";
 
 interface Waiter<T> {
@@ -62,6 +65,10 @@ interface Waiter<T> {
 
 /** With more objects than this to ask for, one listing is cheaper than a GET of each. */
 const listFrom = 4;
+/** With as many that are in neither listing, all of the project are listed, where a GET of each costs more. */
+const allFrom = 16;
+/** So many rows of a listing cost a cloud what one GET does. */
+const rowsPerGet = 50;
 /** Rows of a listing of the newest: those waited for may be the oldest of a batch. */
 const newestAtLeast = 50;
 /** Pauses between two looks, in milliseconds. */
@@ -77,6 +84,8 @@ class Watch<T extends Row> {
   private readonly waiters = new Set<Waiter<T>>();
   private running = false;
   private lastLookMs = 0;
+  /** Objects of the project, when they were last listed. */
+  private present = 0;
   private wake: (() => void) | undefined;
 
   constructor(
@@ -193,6 +202,14 @@ class Watch<T extends Row> {
     for (const row of listings.flat()) rows.set(row.id, row);
     // In no listing: made long ago, or no longer on its way out, so gone or put back.
     const unseen = new Set(asked.map(({ id }) => id).filter(id => !rows.has(id)));
+    if (unseen.size >= Math.max(allFrom, this.present / rowsPerGet)) {
+      // where the last row of a page goes meanwhile, the next page cannot be asked for
+      const all = await this.kind.all(this.session).catch(() => undefined);
+      this.present = all?.length ?? Number.POSITIVE_INFINITY;
+      const there = new Map(all?.map(row => [row.id, row]));
+      if (all) for (const id of unseen) rows.set(id, there.get(id));
+      if (all) return rows;
+    }
     const look = async (id: string) =>
       rows.set(id, await this.kind.get(this.session, id).catch(undefinedIfNotFound));
     await Promise.all([...unseen].map(look));

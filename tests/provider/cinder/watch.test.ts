@@ -46,18 +46,34 @@ describe("watch", () => {
     assert.ok(lines.length <= 5, `${lines.length} listings for one wait of 0.3 s`);
   });
 
-  it("asks for those on their way out, and once for each that has left, while many are removed", async () => {
-    const made = await Promise.all((await several(20, begin)).map(available));
+  async function removed(count: number): Promise<string[]> {
+    const made = await Promise.all((await several(count, begin)).map(available));
     await Promise.all(made.map(({ id }) => snapshots.remove(session, id)));
     asked();
     const ends = await Promise.all(made.map(({ id }) => waitForRemoval(session, snapshotKind, id, options)));
     assert.deepEqual(new Set(ends.map(({ gone }) => gone)), new Set([true]));
-    const lines = asked();
-    const single = lines.filter(line => line === "snapshots/<id>").length;
-    assert.equal(single, 20);
+    return asked();
+  }
+  const leaving = /^snapshots\/detail\?limit=1000&status=deleting&metadata=/;
+
+  it("asks for those on their way out, and once for each that has left", async () => {
+    const lines = await removed(12);
+    assert.equal(lines.filter(line => line === "snapshots/<id>").length, 12);
     const rest = lines.filter(line => line !== "snapshots/<id>");
     assert.ok(rest.length <= 5, `${rest.length} listings for one wait of 0.3 s`);
-    for (const line of rest) assert.match(line, /^snapshots\/detail\?limit=1000&status=deleting&metadata=/);
+    for (const line of rest) assert.match(line, leaving);
+  });
+
+  it("lists all of the project once where many have left", async () => {
+    const lines = await removed(40);
+    const all = lines.filter(line => line === "snapshots/detail?limit=1000");
+    assert.ok(all.length >= 1 && lines.length < 20, lines.join("\n"));
+  });
+
+  it("asks for each again where that listing fails", async () => {
+    devcloud.faults.add({ method: "GET", path: /snapshots\/detail\?limit=1000$/, status: 404, times: 1 });
+    const lines = await removed(40);
+    assert.ok(lines.filter(line => line === "snapshots/<id>").length >= 20, lines.join("\n"));
   });
 
   it("tells one that is put back from those that are gone", async () => {

@@ -1,0 +1,106 @@
+import { World } from "../driver/world";
+import { type Session, servers, volumes } from "../openstack";
+import type { Volume } from "../openstack/volumes";
+
+/** What programs ask of the cloud before they declare anything. Each call asks anew. */
+
+/** Which cloud to ask. */
+export interface Place {
+  /** Name in clouds.yaml. Default: the stack's configuration, then OS_*. */
+  cloud?: string;
+  /** Region, where the cloud has several. */
+  region?: string;
+}
+
+/** Pulumi configuration by its full keys, such as `openstack:authUrl`. */
+type Config = Readonly<Record<string, string>>;
+
+/** A volume of the project. */
+export interface VolumeInfo {
+  id: string;
+  /** "" where it has none */
+  name: string;
+  sizeGib: number;
+  /** Cinder's: "available", "in-use", … */
+  status: string;
+  metadata: Record<string, string>;
+  /** The server that has it, and where; absent where none has. */
+  serverId?: string;
+  device?: string;
+}
+
+/** A server of the project, with its volumes in the order of their devices. */
+export interface ServerInfo {
+  id: string;
+  name: string;
+  /** Nova's: "ACTIVE", "SHUTOFF", … */
+  status: string;
+  metadata: Record<string, string>;
+  volumes: { id: string; name: string; sizeGib: number; device: string }[];
+}
+
+/** Which of them. */
+export interface Where extends Place {
+  /** Only those whose metadata has all of these. */
+  where?: { metadata?: Record<string, string> };
+}
+
+/** The project's servers with their volumes, by name. Asks Nova and Cinder once a page of 1000. */
+export async function getServers(config: Config, { where, ...place }: Where = {}): Promise<ServerInfo[]> {
+  const session = sessionOf(config, place);
+  const [rows, known] = await Promise.all([servers.list(session), volumesOf(session)]);
+  return rows
+    .filter(row => matches(row.metadata, where?.metadata))
+    .map(({ id, name, status, metadata }) => ({
+      id,
+      name,
+      status,
+      metadata,
+      volumes: known
+        .filter(({ serverId }) => serverId === id)
+        .map(({ id, name, sizeGib, device = "" }) => ({ id, name, sizeGib, device }))
+        .sort((a, b) => a.device.length - b.device.length || a.device.localeCompare(b.device)),
+    }))
+    .sort(byName);
+}
+
+/** The project's volumes, by name; not those that this project's backups have made. */
+export async function getVolumes(config: Config, { where, ...place }: Where = {}): Promise<VolumeInfo[]> {
+  const all = await volumesOf(sessionOf(config, place));
+  return all.filter(({ metadata }) => matches(metadata, where?.metadata)).sort(byName);
+}
+
+async function volumesOf(session: Session): Promise<VolumeInfo[]> {
+  const rows = await volumes.list(session, {});
+  return rows.filter(({ metadata }) => metadata["osbackup-role"] !== "temporary").map(volumeInfo);
+}
+
+function volumeInfo({ id, name, size, status, metadata, attachments }: Volume): VolumeInfo {
+  const attached = attachments.find(({ server_id }) => server_id);
+  return {
+    id,
+    name: name ?? "",
+    sizeGib: size,
+    status,
+    metadata,
+    ...(attached?.server_id && { serverId: attached.server_id, device: attached.device ?? "" }),
+  };
+}
+
+const byName = (a: { name: string; id: string }, b: { name: string; id: string }): number =>
+  a.name.localeCompare(b.name) || a.id.localeCompare(b.id);
+
+const matches = (metadata: Record<string, string>, wanted: Record<string, string> = {}): boolean =>
+  Object.entries(wanted).every(([key, value]) => metadata[key] === value);
+
+const sessionOf = (config: Config, place: Place): Session =>
+  new World(config, line => console.log(line)).session(place);
+
+export {
+  type CopySet,
+  generalSet,
+  type ListedSet,
+  parseCopySet,
+  parseScheduleFile,
+  serverNamed,
+} from "../operations/schedule-file";

@@ -1,0 +1,42 @@
+import * as pulumi from "@pulumi/pulumi";
+import type * as provider from "pulumi-openstack-backup/functions";
+
+export type { ServerInfo, VolumeInfo } from "pulumi-openstack-backup/functions";
+
+/** Which servers or volumes, of which cloud. */
+export type Where = provider.Where;
+
+type Given = { [Key in keyof Where]?: pulumi.Input<Where[Key]> };
+
+/** The package by its name, and only when it is needed: a program that asks nothing loads none of it. */
+export const functions = (): typeof provider =>
+  require("pulumi-openstack-backup/functions") as typeof provider;
+
+/** The stack's configuration by its full keys; the provider's process is told it by the engine. */
+const config = (): Record<string, string> => pulumi.runtime.allConfig();
+
+/**
+ * The project's servers with their volumes, by name, as Nova and Cinder list them now, in previews too.
+ * Source: https://docs.openstack.org/api-ref/compute/#list-servers-detailed
+ */
+export function getServers(where: Where = {}): Promise<provider.ServerInfo[]> {
+  return functions().getServers(config(), where);
+}
+
+/** `getServers` of what is known only when the program runs. */
+export function getServersOutput(where: Given = {}): pulumi.Output<provider.ServerInfo[]> {
+  return pulumi.output(where).apply(known => getServers(known as Where));
+}
+
+/**
+ * The project's volumes, by name, as Cinder lists them now, in previews too; without those that a backup made for itself.
+ * Source: https://docs.openstack.org/api-ref/block-storage/v3/#list-accessible-volumes-with-details
+ */
+export function getVolumes(where: Where = {}): Promise<provider.VolumeInfo[]> {
+  return functions().getVolumes(config(), where);
+}
+
+/** `getVolumes` of what is known only when the program runs. */
+export function getVolumesOutput(where: Given = {}): pulumi.Output<provider.VolumeInfo[]> {
+  return pulumi.output(where).apply(known => getVolumes(known as Where));
+}

@@ -1,0 +1,160 @@
+import assert from "node:assert/strict";
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { type Devcloud, startDevcloud } from "../../devcloud";
+import {
+  type EngineStack,
+  embeddedStack,
+  findPulumi,
+  passphrase,
+  pulumiStack,
+  type Ran,
+} from "../engine/engine-stacks";
+
+const engines: [string, typeof embeddedStack][] = [
+  ["the embedded engine", embeddedStack],
+  ...(findPulumi() ? [["the real CLI", pulumiStack] as [string, typeof embeddedStack]] : []),
+];
+
+for (const [engine, open] of engines)
+  describe(`Snapmanager's file on ${engine}`, function () {
+    this.timeout(120_000);
+    let cloud: Devcloud;
+    let root: string;
+    let project: string;
+    let stack: EngineStack;
+    const environment: NodeJS.ProcessEnv = {};
+
+    beforeEach(async () => {
+      root = await mkdtemp(path.join(tmpdir(), "osbackup-schedule-"));
+      cloud = await startDevcloud({ statusDelayMs: 5 });
+      project = path.join(root, "examples", "snapmanager");
+      await cp(path.join(__dirname, "../../examples/snapmanager"), project, { recursive: true });
+      await writeFile(path.join(root, "package.json"), JSON.stringify({ private: true }));
+      await symlink(path.join(__dirname, "../../node_modules"), path.join(root, "node_modules"), "dir");
+      for (const name of ["engine", "home"]) await mkdir(path.join(root, name));
+      Object.assign(environment, {
+        PATH: process.env.PATH,
+        HOME: path.join(root, "home"),
+        PULUMI_CONFIG_PASSPHRASE: passphrase,
+        PULUMI_NODEJS_TRANSPILE_ONLY: "true",
+        ...cloud.environment,
+      });
+      stack = await open({ project, directory: path.join(root, "engine"), environment });
+    });
+
+    afterEach(async () => {
+      await cloud.stop();
+      await rm(root, { recursive: true, force: true });
+    });
+
+    async function server(
+      name: string,
+      volumes: number,
+      metadata: Record<string, string> = {},
+    ): Promise<string> {
+      const { id } = cloud.addServer({ name, metadata });
+      for (let index = 0; index < volumes; index++)
+        await cloud.addVolume({ name: `${name}-${index}`, sizeGib: 1, sizeBytes: 1 << 20, attachedTo: id });
+      return id;
+    }
+
+    async function run(kind: "up" | "preview" | "destroy", at: string, exitCode = 0): Promise<Ran> {
+      environment.OSBACKUP_NOW = at;
+      const ran = await stack.run(kind);
+      assert.equal(ran.exitCode, exitCode, ran.output);
+      return ran;
+    }
+
+    /** "<copy set> <slot>" of each snapshot of a server, sorted. */
+    const taken = (name: string) =>
+      cloud
+        .snapshots()
+        .filter(({ name: called }) => called?.includes(`-${name}-`))
+        .map(({ metadata }) => `${metadata["osbackup-set"]?.split("-")[0]} ${metadata["osbackup-slot"]}`)
+        .sort();
+
+    it("takes what is due of the servers that are there, says what it keeps, and leaves it to a server that is gone", async () => {
+      const web = await server("web.example.com", 2);
+      await server("db.example.com", 1);
+      await server("other.example.com", 1);
+      // Friday, 13:30 in Prague: the slot of 03:00 there
+      const preview = await run("preview", "2026-11-27T12:30:00Z");
+      assert.match(
+        preview.output,
+        /will take the recovery point of 2026-11-27T02:00:00Z of all volumes of server web\.example\.com; keeps 1/,
+      );
+      assert.equal(cloud.snapshots().length, 0);
+
+      const first = await run("up", "2026-11-27T12:30:00Z");
+      assert.match(
+        first.output,
+        /hourly of web\.example\.com: 1 points of 2 volumes, newest 2026-11-27T12:30:00Z, next 2026-11-27T14:00:00Z/,
+      );
+      assert.deepEqual(taken("web.example.com"), [
+        "hourly 2026-11-27T02:00:00Z",
+        "hourly 2026-11-27T02:00:00Z",
+      ]);
+      assert.deepEqual(taken("db.example.com"), [
+        "hourly 2026-11-27T02:00:00Z",
+        "weekly 2026-11-22T01:04:00Z",
+      ]);
+      assert.deepEqual(taken("other.example.com"), []);
+
+      // nothing is due: nothing is asked but what is there
+      cloud.requests.length = 0;
+      await run("up", "2026-11-27T12:45:00Z");
+      assert.deepEqual(
+        cloud.requests.filter(({ method, path }) => method !== "GET" && path.startsWith("/volume")),
+        [],
+      );
+
+      // the server is deleted; its points stay
+      cloud.removeServer(web);
+      await writeFile(
+        path.join(project, "snap_sched.yml"),
+        "4@sun@2: [db.example.com]\n7@mon-fri@1,3,15,20: [db.example.com]\n",
+      );
+      const third = await run("up", "2026-11-27T14:30:00Z");
+      assert.match(third.output, /deletionPolicy is 'retain': 1 recovery point stays/);
+      assert.equal(taken("web.example.com").length, 2);
+      assert.deepEqual(
+        taken("db.example.com").filter(text => text.startsWith("hourly")),
+        ["hourly 2026-11-27T02:00:00Z", "hourly 2026-11-27T14:00:00Z"],
+      );
+    });
+
+    it("covers a server that joins, keeps the points of one that is renamed, and gives others the general set", async () => {
+      await writeFile(path.join(project, "snap_sched.yml"), "7@mon-fri@1,3,15,20: [web]\n");
+      const web = await server("web", 1);
+      await stack.setConfig("general", "true", false);
+      await run("up", "2026-11-27T12:30:00Z");
+      await server("late", 1);
+      cloud.renameServer(web, "www");
+      await writeFile(path.join(project, "snap_sched.yml"), "7@mon-fri@1,3,15,20: [www]\n");
+      const second = await run("up", "2026-11-27T14:30:00Z");
+      // 15:15 in Prague
+      assert.deepEqual(taken("late"), ["general 2026-11-27T14:15:00Z"]);
+      assert.match(second.output, /hourly of www: 2 points of 1 volumes/);
+    });
+
+    it("refuses what is wrong in the file before anything is made", async () => {
+      await server("web", 1);
+      for (const [text, words] of [
+        ["7@mon-fri@1: [wed]\n", /line 1: there is no server 'wed', did you mean 'web'\?.*unknownServers/],
+        ["7@mon-fri@25: [web]\n", /snap_sched\.yml, line 1, column 1: .*"25" is no hour/],
+        [
+          "7@mon-sun:14\n  - web\n",
+          /snap_sched\.yml, line 1, column 1: no colon ends the schedule '7@mon-sun:14'; write `7@mon-sun@14:`/,
+        ],
+      ] as const) {
+        await writeFile(path.join(project, "snap_sched.yml"), text);
+        const { exitCode, output } = await stack.run("up");
+        assert.notEqual(exitCode, 0, output);
+        assert.match(output, words);
+        assert.ok(!/\n\s+at .*\(/.test(output), output);
+      }
+      assert.deepEqual(cloud.snapshots(), []);
+    });
+  });
