@@ -103,4 +103,5 @@ export {
   parseCopySet,
   parseScheduleFile,
   serverNamed,
+  snapmanagersZone,
 } from "../operations/schedule-file";

@@ -104,7 +104,7 @@ export class SnapshotSchedule extends pulumi.ComponentResource {
       ...(args.region !== undefined && { region: args.region }),
     };
     const members = membersOf(this, args, listed, await getServers(place));
-    const timeZone = args.timeZone ?? (args.file === undefined ? "UTC" : "Europe/Prague");
+    const timeZone = args.timeZone ?? (args.file === undefined ? "UTC" : functions().snapmanagersZone);
     return members.map(({ server, copySet }) => ({
       name: `${copySet.name} of ${server.name}`,
       set: new ServerSnapshot(

@@ -1,0 +1,160 @@
+import assert from "node:assert/strict";
+import { Driver, type Properties } from "../../provider/driver/driver";
+import { World } from "../../provider/driver/world";
+import { getServers } from "../../provider/hosts/functions";
+import { until } from "../until";
+import { type Client, signIn } from "./client";
+import { type Openstack, openstack } from "./index";
+import { flavorName, imageName } from "./nova";
+
+/** Servers of a real Nova, whose volumes are on a real Cinder with Ceph. */
+describe("servers of a real cloud", () => {
+  let cloud: Openstack;
+  let demo: Client;
+  let servers: { id: string; name: string }[];
+  let lines: string[];
+
+  before(async function () {
+    this.timeout(15 * 60_000);
+    cloud = await openstack({ backends: ["rbd"], nova: true });
+    demo = await signIn(cloud.environment);
+    servers = [await addServer("web"), await addServer("db")];
+    for (const { id } of servers) for (const _ of ["root", "data"]) await addVolume(id);
+  });
+
+  after(async function () {
+    this.timeout(60_000);
+    await cloud?.stop();
+  });
+
+  beforeEach(() => {
+    lines = [];
+  });
+
+  async function addServer(name: string): Promise<{ id: string; name: string }> {
+    const { images } = (await demo.call("GET", "image", `/v2/images?name=${imageName}`)).body;
+    const { flavors } = (await demo.call("GET", "compute", "/flavors")).body;
+    const flavor = flavors.find((one: { name: string }) => one.name === flavorName);
+    const wanted = { name, flavorRef: flavor.id, imageRef: images[0].id, networks: "none" };
+    const { server } = (await demo.call("POST", "compute", "/servers", { server: wanted })).body;
+    await until(`server ${name}`, async () => {
+      const { status } = (await demo.call("GET", "compute", `/servers/${server.id}`)).body.server;
+      return status === "ACTIVE" ? true : undefined;
+    });
+    return { id: server.id, name };
+  }
+
+  async function reaches(volumeId: string, wanted: string): Promise<void> {
+    await until(`volume ${volumeId} to be ${wanted}`, async () => {
+      const { status } = (await demo.call("GET", "volumev3", `/volumes/${volumeId}`)).body.volume;
+      return status === wanted ? true : undefined;
+    });
+  }
+
+  async function addVolume(serverId: string): Promise<string> {
+    const { volume } = (await demo.call("POST", "volumev3", "/volumes", { volume: { size: 1 } })).body;
+    await reaches(volume.id, "available");
+    const volumeAttachment = { volumeId: volume.id };
+    await demo.call("POST", "compute", `/servers/${serverId}/os-volume_attachments`, { volumeAttachment });
+    await reaches(volume.id, "in-use");
+    return volume.id;
+  }
+
+  const driver = (now: string) =>
+    new Driver(
+      new World({}, line => lines.push(line), {
+        ...cloud.environment,
+        OSBACKUP_NOW: `2026-11-27T${now}:00Z`,
+      }),
+    );
+  const snapshots = async (): Promise<{ id: string; volume_id: string; status: string }[]> =>
+    (await demo.call("GET", "volumev3", "/snapshots/detail")).body.snapshots;
+
+  it("are told with their volumes in the order of their devices, page by page", async () => {
+    Object.assign(process.env, cloud.environment);
+    const told = await getServers({});
+    assert.deepEqual(
+      told.map(({ name, status, volumes }) => ({
+        name,
+        status,
+        devices: volumes.map(({ device }) => device),
+      })),
+      ["db", "web"].map(name => ({ name, status: "ACTIVE", devices: ["/dev/sdb", "/dev/sdc"] })),
+    );
+  });
+
+  it("have all their volumes in one point, which goes as one; one that is attached later is in the next", async function () {
+    this.timeout(180_000);
+    const [web] = servers;
+    const given: Properties = {
+      owner: "shop/prod/web",
+      serverId: web?.id,
+      serverName: "web",
+      schedule: "0 * * * *",
+      retention: { keepLast: 1 },
+    };
+    const first = driver("10:10");
+    const { inputs, refusals } = await first.check("ServerSnapshot", undefined, given);
+    assert.deepEqual(refusals, []);
+    const { id, outputs } = await first.create("ServerSnapshot", inputs);
+    let state: Properties = { ...inputs, ...outputs };
+    const [, old] = await Promise.all([addVolume(String(web?.id)), snapshots()]);
+    assert.equal(old.length, 2);
+    assert.deepEqual(
+      (state.volumes as { device: string }[]).map(({ device }) => device),
+      ["/dev/sdb", "/dev/sdc"],
+    );
+
+    const second = driver("11:10");
+    const next = (await second.check("ServerSnapshot", state, given)).inputs;
+    state = { ...next, ...(await second.update("ServerSnapshot", id, state, next)) };
+    assert.equal((state.volumes as object[]).length, 3);
+    assert.ok(Number(state.skewSeconds) < 30);
+    const left = await snapshots();
+    assert.deepEqual(
+      left.map(({ status }) => status),
+      ["available", "available", "available"],
+    );
+    assert.ok(!left.some(({ id }) => old.some(gone => gone.id === id)));
+
+    await driver("11:20").delete("ServerSnapshot", id, state);
+    assert.deepEqual(await snapshots(), []);
+  });
+
+  it("leave nothing where the quota has room for one of two snapshots", async function () {
+    this.timeout(120_000);
+    const admin = await signIn(cloud.adminEnvironment);
+    const limit = async (snapshots: number) =>
+      admin.call("PUT", "volumev3", `/os-quota-sets/${demo.projectId}`, { quota_set: { snapshots } });
+    await limit(1);
+    const run = driver("12:10");
+    const given = { owner: "shop/prod/db", serverId: servers[1]?.id, schedule: "0 * * * *" };
+    const { inputs } = await run.check("ServerSnapshot", undefined, given);
+    await assert.rejects(
+      run.create("ServerSnapshot", inputs),
+      /SnapshotLimitExceeded|snapshots.*1.*allowed|quota/i,
+    );
+    assert.deepEqual(await snapshots(), []);
+    await limit(-1);
+  });
+
+  it("restore one volume of a point, and refuse a server that Nova does not have", async function () {
+    this.timeout(180_000);
+    const run = driver("13:10");
+    const given = { owner: "shop/prod/db", serverId: servers[1]?.id, schedule: "0 * * * *" };
+    const { inputs } = await run.check("ServerSnapshot", undefined, given);
+    const { id, outputs } = await run.create("ServerSnapshot", inputs);
+    const [, data] = outputs.volumes as { snapshotId: string; volumeId: string }[];
+    const wanted = { owner: "shop/prod/back", snapshotId: data?.snapshotId, deletionPolicy: "delete" };
+    const checked = (await run.check("VolumeRestore", undefined, wanted)).inputs;
+    const restored = await run.create("VolumeRestore", checked);
+    await reaches(String(restored.outputs.volumeId), "available");
+    const later = driver("13:20");
+    await later.delete("VolumeRestore", restored.id, { ...checked, ...restored.outputs });
+    await later.delete("ServerSnapshot", id, { ...inputs, ...outputs });
+
+    const stranger = { ...given, serverId: "00000000-0000-4000-8000-00000000dead" };
+    const { refusals } = await run.check("ServerSnapshot", undefined, stranger);
+    assert.match(refusals[0]?.reason ?? "", /does not exist in project/);
+  });
+});
