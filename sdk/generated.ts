@@ -459,7 +459,7 @@ export interface VolumeRestoreInputs {
   name?: pulumi.Input<string | undefined>;
   /** Description of the new volume. Default none. */
   description?: pulumi.Input<string | undefined>;
-  /** Size in GiB. Default the snapshot's; needed for a restore from restic. */
+  /** Size in GiB. Default: the Cinder snapshot's, or the least that holds what restic has. */
   sizeGib?: pulumi.Input<number | undefined>;
   /** Volume type. Default: the source's. */
   volumeType?: pulumi.Input<string | undefined>;

@@ -17,6 +17,11 @@ function portNumber(text: string): number {
   throw new InvalidArgumentError("A port is a whole number from 0 to 65535; 0 takes a free one.");
 }
 
+function wholeNumber(text: string): number {
+  if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("A whole number from 1 on.");
+}
+
 program
   .command("devcloud")
   .description("start a small OpenStack on this machine, with two sample volumes, until ^C")
@@ -53,6 +58,54 @@ program
   .action(async options => {
     const { list } = await import("./list.js");
     await list(options);
+  });
+
+program
+  .command("restore")
+  .description("a recovery point into a new volume, or files of it into a folder; needs no state of a stack")
+  .argument(
+    "<id>",
+    "the point's id, as `osbackup list` shows it: a Cinder snapshot's, or a restic snapshot's",
+  )
+  .option(
+    "--repository <url>",
+    "the restic repository that has it; RESTIC_PASSWORD, AWS_ACCESS_KEY_ID and the like open it, as for restic",
+  )
+  .option("--name <name>", "name of the new volume (default: restore- and the id)")
+  .option("--size <GiB>", "its size (default: what the point needs)", wholeNumber)
+  .option("--volume-type <type>", "its type (default: the source's)")
+  .option("--target <folder>", "restore files into this folder in place of a new volume")
+  .option("--path <paths...>", "with --target: only these files and folders")
+  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .action(async (id: string, options) => {
+    const { restore } = await import("./restore.js");
+    await restore(id, options);
+  });
+
+program
+  .command("schedule")
+  .description("a schedule in words, and when it is due next")
+  .argument("<schedule>", "cron, hourly, daily, …, or count@days@hours")
+  .option("--zone <zone>", "IANA time zone", "UTC")
+  .option("--count <number>", "how many runs", wholeNumber, 5)
+  .option("--snapmanager", "read count@days@hours as Snapmanager does, with its copy sets and their minutes")
+  .option("--json", "one JSON document")
+  .action(async (text: string, options) => {
+    const { schedule } = await import("./schedule.js");
+    schedule(text, options);
+  });
+
+program
+  .command("convert")
+  .description(
+    "a Snapmanager schedule file into a program; says what is in it, and what it covers in the cloud",
+  )
+  .argument("<file>", "snap_sched.yml")
+  .option("--offline", "do not look for its servers in the cloud")
+  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .action(async (file: string, options) => {
+    const { convert } = await import("./convert.js");
+    await convert(file, options);
   });
 
 program

@@ -2,6 +2,7 @@ import { instant } from "../base/marks";
 import { World } from "../driver/world";
 import { parseTime } from "../openstack";
 import { inventoryOf } from "../operations/inventory";
+import { nearest } from "../operations/nearest";
 import { partialTag, resticPoints, unprovenTag } from "../operations/restic-set";
 import type { RepositoryAccess } from "../restic";
 
@@ -13,9 +14,16 @@ export interface ListedPoint {
   slot: string;
   takenAt: string;
   status: string;
+  /** Of a Cinder snapshot: its volume's id and size. */
+  volumeId?: string;
+  sizeGib?: number;
 }
 
-/** Prints the recovery points that carry our mark, newest first in each place. */
+/**
+ * Prints the recovery points that carry our mark, newest first in each place.
+ *
+ * @throws where `owner` has none, with the owners that there are
+ */
 export async function list(options: {
   owner?: string;
   repository?: string;
@@ -29,23 +37,20 @@ export async function list(options: {
     console.error(`warning: the cloud's points are not listed: ${(error as Error).message}`);
     return [];
   });
-  if (options.repository !== undefined)
-    points.push(...(await repositoryPoints(world, options.repository, options.owner)));
-  if (options.json) {
-    console.log(JSON.stringify(points, null, 2));
-    return;
+  if (options.repository !== undefined) points.push(...(await repositoryPoints(world, options.repository)));
+  const own = points.filter(({ owner }) => (options.owner ?? owner) === owner);
+  if (options.owner !== undefined && own.length === 0) {
+    const owners = [...new Set(points.map(({ owner }) => owner))].sort();
+    const there =
+      owners.length > 0 ? `there are points of ${owners.join(", ")}` : "there are no points at all";
+    throw new Error(`no recovery point of ${options.owner}${nearest(options.owner, owners)}; ${there}`);
   }
-  console.log(table(points));
+  console.log(options.json ? JSON.stringify(own, null, 2) : table(own, new Date()));
 }
 
-async function cinderPoints(
-  world: World,
-  options: { owner?: string; cloud?: string },
-): Promise<ListedPoint[]> {
+async function cinderPoints(world: World, options: { cloud?: string }): Promise<ListedPoint[]> {
   const inventory = inventoryOf(world.session({ cloud: options.cloud }));
-  const found = await inventory.ownSnapshots(
-    mark => mark.role === "recovery-point" && (options.owner ?? mark.owner) === mark.owner,
-  );
+  const found = await inventory.ownSnapshots(mark => mark.role === "recovery-point");
   return found.map(({ row, mark }) => ({
     where: "cinder",
     owner: mark.owner,
@@ -53,18 +58,13 @@ async function cinderPoints(
     slot: mark.slot ?? "",
     takenAt: mark.takenAt ?? instant(parseTime(row.created_at)),
     status: row.status,
+    volumeId: row.volume_id,
+    sizeGib: row.size,
   }));
 }
 
-async function repositoryPoints(
-  world: World,
-  url: string,
-  owner: string | undefined,
-): Promise<ListedPoint[]> {
-  const found = await resticPoints(
-    world.repository(accessFromEnvironment(url)),
-    owner === undefined ? undefined : [owner],
-  );
+async function repositoryPoints(world: World, url: string): Promise<ListedPoint[]> {
+  const found = await resticPoints(world.repository(accessFromEnvironment(url)), undefined);
   return found.map(point => ({
     where: "restic",
     owner: point.owner,
@@ -75,28 +75,37 @@ async function repositoryPoints(
   }));
 }
 
-/** The variables of restic's own command line: its password and the keys of its stores. */
-const resticVariables =
-  /^(RESTIC_PASSWORD(_FILE|_COMMAND)?|(AWS|B2|AZURE|GOOGLE|ST|OS|RCLONE|RESTIC_REST)_.+)$/;
+/** The variables of restic's own command line for the keys of its stores. */
+const storeVariables = /^(AWS|B2|AZURE|GOOGLE|ST|OS|RCLONE|RESTIC_REST)_.+$/;
 
 /** A repository as restic's own command line would reach it from this shell. */
 export function accessFromEnvironment(
   url: string,
   environment: NodeJS.ProcessEnv = process.env,
 ): RepositoryAccess {
-  const given = Object.entries(environment).filter(([name, value]) => resticVariables.test(name) && value);
-  const { RESTIC_CACERT: caCertFile } = environment;
+  const keys = Object.entries(environment).filter(([name, value]) => storeVariables.test(name) && value);
+  const given = {
+    password: environment.RESTIC_PASSWORD,
+    passwordFile: environment.RESTIC_PASSWORD_FILE,
+    passwordCommand: environment.RESTIC_PASSWORD_COMMAND,
+    caCertFile: environment.RESTIC_CACERT,
+  };
   return {
     url,
-    environment: Object.fromEntries(given) as Record<string, string>,
-    ...(caCertFile ? { caCertFile } : {}),
+    environment: Object.fromEntries(keys) as Record<string, string>,
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value)),
   };
 }
 
 /** Rows under a heading, columns as wide as their widest cell. */
-export function table(points: readonly ListedPoint[]): string {
-  const columns = ["where", "owner", "slot", "takenAt", "status", "id"] as const;
-  const rows = [columns.map(String), ...points.map(point => columns.map(column => point[column]))];
+export function table(points: readonly ListedPoint[], now: Date): string {
+  const columns = ["where", "owner", "slot", "takenAt", "age", "size", "status", "id"] as const;
+  const cells = points.map(point => ({
+    ...point,
+    age: ageOf(point.takenAt, now),
+    size: point.sizeGib === undefined ? "-" : `${point.sizeGib} GiB`,
+  }));
+  const rows = [columns.map(String), ...cells.map(point => columns.map(column => point[column]))];
   const widths = columns.map((_, index) => Math.max(...rows.map(row => (row[index] as string).length)));
   return rows
     .map(row =>
@@ -106,4 +115,12 @@ export function table(points: readonly ListedPoint[]): string {
         .trimEnd(),
     )
     .join("\n");
+}
+
+/** "3 d", "5 h", "12 min": how long ago the data was captured. */
+function ageOf(takenAt: string, now: Date): string {
+  const minutes = Math.floor((now.getTime() - Date.parse(takenAt)) / 60_000);
+  if (!(minutes >= 0)) return "-";
+  if (minutes < 120) return `${minutes} min`;
+  return minutes < 2 * 1440 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 1440)} d`;
 }

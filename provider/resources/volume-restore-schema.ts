@@ -37,7 +37,7 @@ export const inputs = z.object({
     .number()
     .int()
     .positive()
-    .describe("Size in GiB. Default the snapshot's; needed for a restore from restic.")
+    .describe("Size in GiB. Default: the Cinder snapshot's, or the least that holds what restic has.")
     .meta({ replaceOnChanges: true })
     .optional(),
   volumeType: z

@@ -51,8 +51,6 @@ export const volumeRestore = resourceType({
       return [{ property: "snapshotId", reason: "one of snapshotId and resticSnapshotId is required" }];
     if (given.repository === undefined)
       return [{ property: "repository", reason: "is required with resticSnapshotId" }];
-    if (given.sizeGib === undefined)
-      return [{ property: "sizeGib", reason: "is required with resticSnapshotId" }];
     return [];
   },
 
@@ -151,9 +149,9 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
   const source = `restic:${found.id}`;
   const content = found.tags.includes("content=block") ? "block" : "file";
   const rewritten = Number(/^rewritten-links=(\d+)$/m.exec(found.tags.join("\n"))?.[1] ?? 0);
-  if (content === "file") await requireRoom(given, found.id, repository, context);
+  const sizeGib = await sizeOf(given, found.id, content, repository, context);
   const { volume, filled } = await restoreVolume(
-    { ...targetOf(given, context), sourceKey: source, sizeGib: given.sizeGib },
+    { ...targetOf(given, context), sourceKey: source, sizeGib },
     (made: Volume) =>
       context.mover(given.mover).restore({
         session: context.session(given),
@@ -185,22 +183,33 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
 /** The part of a new file system that files can take; the rest is its own. */
 const usable = 0.93;
 
-/** restic below 0.15 writes the holes of sparse files as zeros, which may fill any volume: known before one is made. */
-async function requireRoom(
+/**
+ * The size of the new volume: as given, or the least that holds the data. One that is certainly too small is refused
+ * before anything is made; restic from 0.15 on leaves the holes of sparse files, so there files may take less.
+ */
+async function sizeOf(
   given: Inputs,
   id: string,
+  content: "file" | "block",
   repository: Repository,
   context: Context,
-): Promise<void> {
-  if (await repository.supports("sparse")) return;
+): Promise<number> {
+  const leavesHoles = content === "file" && (await repository.supports("sparse"));
+  if (given.sizeGib !== undefined && leavesHoles) return given.sizeGib;
   const bytes = await repository.restoreSize(id, { signal: context.signal });
-  const sizeGib = Math.ceil(bytes / usable / 2 ** 30);
-  if (sizeGib <= (given.sizeGib as number)) return;
+  const least = Math.max(1, Math.ceil(bytes / (content === "file" ? usable : 1) / 2 ** 30));
+  if (given.sizeGib === undefined || given.sizeGib >= least) return given.sizeGib ?? least;
+  const what =
+    content === "block"
+      ? `its device has ${gib(bytes)} GiB`
+      : `its files take ${gib(bytes)} GiB where the holes of sparse files are written too, as restic ${(await repository.version()).text} does`;
+  const way = content === "block" ? "" : ", or use restic 0.15, which leaves the holes";
   throw new Error(
-    `restoring snapshot ${id.slice(0, 8)}: its files take ${(bytes / 2 ** 30).toFixed(1)} GiB where the holes of sparse files are written too, ` +
-      `as restic ${(await repository.version()).text} does: give sizeGib ${sizeGib} or more, or use restic 0.15, which leaves the holes`,
+    `restoring snapshot ${id.slice(0, 8)} needs ${least} GiB: ${what}; give sizeGib ${least} or more${way}`,
   );
 }
+
+const gib = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);
 
 function comparedWords(verify: boolean, content: "file" | "block", rewritten: number): string {
   if (!verify) return "nothing: verify is false";

@@ -45,6 +45,25 @@ describe("osbackup", function () {
       ["0 after the version", 0, /^\d+\.\d+\.\d+\n$/, ["--version"]],
       ["2 after an unknown command", 2, /unknown command 'lst'.*list/s, ["lst"]],
       ["2 after an unknown option", 2, /unknown option '--jsno'.*--json/s, ["list", "--jsno"]],
+      [
+        "2 after a size that is none",
+        2,
+        /'0' is invalid.*whole number from 1 on/s,
+        ["restore", "x", "--size", "0"],
+      ],
+      [
+        "0 after a schedule in words",
+        0,
+        /^every day at 02:30 Europe\/Prague\n {2}\d{4}-\d\d-\d\d 02:30 Europe\/Prague \(/,
+        ["schedule", "30 2 * * *", "--zone", "Europe/Prague", "--count", "1"],
+      ],
+      ["1 after a schedule that is none", 1, /"25" is no hour/, ["schedule", "7@mon-fri@25"]],
+      [
+        "0 after a copy set in words",
+        0,
+        /^copy set "weekly": .*keeping the last 7/,
+        ["schedule", "7@*@2", "--snapmanager"],
+      ],
       ["2 where an argument is missing", 2, /missing required argument 'stack'/, ["sweep"]],
       ["2 after a port that is none", 2, /'abc' is invalid.*0 to 65535/s, ["devcloud", "--port", "abc"]],
       ["1 where the work failed", 1, /^osbackup: .*nowhere/m, ["list", "--cloud", "nowhere"]],
@@ -99,19 +118,24 @@ describe("osbackup", function () {
       .trimEnd()
       .split("\n")
       .map(row => row.split(/ {2,}/));
-    assert.deepEqual(rows[0], ["where", "owner", "slot", "takenAt", "status", "id"]);
+    assert.deepEqual(rows[0], ["where", "owner", "slot", "takenAt", "age", "size", "status", "id"]);
     assert.deepEqual(rows.slice(1), [
-      ["cinder", mark.owner, at, at, "available", made.id],
-      ["restic", mark.owner, at, at, "good", kept.snapshotId.slice(0, 8)],
+      ["cinder", mark.owner, at, at, rows[1]?.[4], "1 GiB", "available", made.id],
+      ["restic", mark.owner, at, at, rows[1]?.[4], "-", "good", kept.snapshotId.slice(0, 8)],
     ]);
+    assert.match(rows[1]?.[4] ?? "", /^\d+ (min|h|d)$/);
     assert.ok(!shown.out.includes(foreign.id));
     const json = JSON.parse((await osbackup([...words, "--json"], { RESTIC_PASSWORD: password })).out);
     assert.deepEqual(
       json.map(({ where, id }: { where: string; id: string }) => [where, id]),
-      rows.slice(1).map(row => [row[0], row[5]]),
+      rows.slice(1).map(row => [row[0], row[7]]),
     );
-    const others = await osbackup([...words, "--owner", "shop/prod/other"], { RESTIC_PASSWORD: password });
-    assert.equal(others.out.trimEnd().split("\n").length, 1);
+    const others = await osbackup([...words, "--owner", "shop/prod/pgs"], { RESTIC_PASSWORD: password });
+    assert.equal(others.code, 1);
+    assert.match(
+      others.err,
+      /no recovery point of shop\/prod\/pgs, did you mean 'shop\/prod\/pg'\?; there are points of shop\/prod\/pg\n/,
+    );
   });
 
   it("sweep removes what is over, and with --all what is not, of this stack alone", async () => {

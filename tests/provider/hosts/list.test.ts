@@ -15,10 +15,10 @@ describe("accessFromEnvironment", () => {
     assert.deepEqual(access, {
       url: "s3:https://s3.example.com/bucket",
       environment: {
-        RESTIC_PASSWORD_FILE: "/etc/restic/password",
         AWS_ACCESS_KEY_ID: "key",
         AWS_SECRET_ACCESS_KEY: "secret",
       },
+      passwordFile: "/etc/restic/password",
       caCertFile: "/etc/ssl/store.pem",
     });
   });
