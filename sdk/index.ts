@@ -15,6 +15,7 @@ export {
   type VolumeInfo,
   type Where,
 } from "./functions";
+export { type KarborProtect, type KarborRestore, karborProtect, karborRestore } from "./karbor";
 export { ResticBackup, type ResticBackupArgs } from "./restic-backup";
 export { type RepositoryAccess, ResticRepository, type ResticRepositoryArgs } from "./restic-repository";
 export { ServerSnapshot, type ServerSnapshotArgs } from "./server-snapshot";

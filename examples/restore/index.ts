@@ -16,7 +16,7 @@ const restored =
         },
         backupOwner: config.require("owner"),
         resticSnapshotId: config.get("point") ?? "latest",
-        sizeGib: config.requireNumber("sizeGib"),
+        sizeGib: config.getNumber("sizeGib"),
       });
 
 export const volumeId = restored.volumeId;

@@ -148,7 +148,13 @@ describe("servers of a real cloud", () => {
     const wanted = { owner: "shop/prod/back", snapshotId: data?.snapshotId, deletionPolicy: "delete" };
     const checked = (await run.check("VolumeRestore", undefined, wanted)).inputs;
     const restored = await run.create("VolumeRestore", checked);
-    await reaches(String(restored.outputs.volumeId), "available");
+    // Karbor's use: the server gets the restored volume beside its own
+    const back = String(restored.outputs.volumeId);
+    const attachments = `/servers/${servers[1]?.id}/os-volume_attachments`;
+    await demo.call("POST", "compute", attachments, { volumeAttachment: { volumeId: back } });
+    await reaches(back, "in-use");
+    await demo.call("DELETE", "compute", `${attachments}/${back}`);
+    await reaches(back, "available");
     const later = driver("13:20");
     await later.delete("VolumeRestore", restored.id, { ...checked, ...restored.outputs });
     await later.delete("ServerSnapshot", id, { ...inputs, ...outputs });
