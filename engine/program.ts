@@ -12,6 +12,16 @@ export interface ProgramEnd {
 /** The exit code by which @pulumi/pulumi's runner says that the user has been told. */
 const EXPLAINED_EXIT_CODE = 32;
 
+/**
+ * Pulumi's runner has Node inspect every error in colours. Node 20 never ends with a stack line such as
+ * `node_modules/@pulumi/config.ts`, which the source maps of @pulumi/pulumi bring about: it builds a string until it
+ * has no room for more, for a missing configuration key half a minute long.
+ */
+const plainErrors = `import util from "node:util";
+const { inspect } = util;
+util.inspect = Object.setPrototypeOf((value, options, ...rest) =>
+  inspect(value, options?.colors && value instanceof Error ? { ...options, colors: false } : options, ...rest), inspect);`;
+
 /** Starts the program with @pulumi/pulumi's own runner, as the Node language host does. */
 export function startProgram(options: {
   protocol: Protocol;
@@ -38,6 +48,7 @@ export function startProgram(options: {
   if (project.options.tsconfig) environment.PULUMI_NODEJS_TSCONFIG_PATH = project.options.tsconfig;
 
   const args = [
+    `--import=data:text/javascript,${encodeURIComponent(plainErrors)}`,
     ...(project.options.nodeargs ? splitArguments(project.options.nodeargs) : []),
     protocol.runPath,
     ...["--monitor", options.address, "--engine", options.address],

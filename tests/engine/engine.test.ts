@@ -8,6 +8,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -159,6 +160,25 @@ describe("Engine", function () {
     const result = await open("refused").up();
     assert.equal(result.exitCode, 1);
     assert.match(result.diagnostics.map(event => event.message).join("\n"), /nothing was asked for/);
+  });
+
+  it("says a missing configuration key in the time of any other error", async () => {
+    const ended = async (program: string) => {
+      writeFileSync(join(root, "refused", "index.ts"), program);
+      const begun = Date.now();
+      const result = await open("refused").up();
+      assert.equal(result.exitCode, 1);
+      return {
+        seconds: (Date.now() - begun) / 1000,
+        said: result.diagnostics.map(({ message }) => message).join("\n"),
+      };
+    };
+    const head = 'const pulumi = require("@pulumi/pulumi");';
+    const any = await ended(`${head} throw new pulumi.RunError("any other");`);
+    assert.match(any.said, /any other/);
+    const missing = await ended(`${head} new pulumi.Config("shop").require("volumeId");`);
+    assert.match(missing.said, /Missing required configuration variable 'shop:volumeId'/);
+    assert.ok(missing.seconds < any.seconds + 10, `${missing.seconds} s, any other error ${any.seconds} s`);
   });
 
   it("runs from the command line with state, configuration and outputs", async () => {
