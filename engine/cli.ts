@@ -26,12 +26,12 @@ interface RunFlags extends CommonOptions {
 type Operation = "up" | "preview" | "refresh" | "destroy";
 
 /**
- * Runs `engine <command> …` and resolves to the exit code: 0, 1 for a failure, 7 for changes that
+ * Runs `osbackup engine <command> …` and resolves to the exit code: 0, 1 for a failure, 2 for wrong usage, 7 for changes that
  * --expect-no-changes forbids, 8 when a second ^C stopped the run at once.
  */
 export async function runEngineCli(argv: string[]): Promise<number> {
   let exitCode: number = exitCodes.ok;
-  const program = new Command("engine")
+  const program = new Command("osbackup engine")
     .description("runs Pulumi stacks of dynamic resources without the Pulumi CLI")
     .exitOverride()
     .configureOutput({ writeErr: text => process.stderr.write(text) });
@@ -63,7 +63,7 @@ export async function runEngineCli(argv: string[]): Promise<number> {
     ["refresh", "read every resource and put into the state what is there"],
   ] as const) {
     const command = runCommand(name, description)
-      .option("-y, --yes", "do not ask; this engine never does")
+      .option("-y, --yes", "do not ask; only destroy does, on a terminal")
       .option("-f, --skip-preview", "do not preview first; this engine never does")
       .option("--continue-on-error", "go on with what does not depend on a failed resource")
       .option("--preview-only", "only show what would be done");
@@ -73,6 +73,15 @@ export async function runEngineCli(argv: string[]): Promise<number> {
   runCommand("preview", "show what up would do").option("-r, --refresh", "read every resource first");
 
   const stack = program.command("stack").description("the stack's state");
+  stack
+    .command("init")
+    .description("begin a stack")
+    .argument("<name>")
+    .option("-C, --cwd <directory>", "run as if started in this directory")
+    .action(async (name: string, flags: { cwd?: string }) => openEngine({ ...flags, stack: name }).begin());
+  withStack(stack.command("ls").description("the project's stacks")).action((flags: CommonOptions) => {
+    for (const name of openEngine(flags).stacks()) process.stdout.write(`${name}\n`);
+  });
   withStack(stack.command("export").description("print the state"))
     .option("--file <path>", "write it to a file")
     .option("--show-secrets", "with secrets in the clear")
@@ -112,11 +121,11 @@ export async function runEngineCli(argv: string[]): Promise<number> {
   const config = program.command("config").description("the stack's configuration");
   withStack(config.command("set").description("write one value"))
     .argument("<key>")
-    .argument("[value]", "read from standard input when it is not given")
+    .argument("[value]", "asked for, or read from standard input, when it is not given")
     .option("--secret", "encrypt it")
     .option("--plaintext", "do not encrypt it")
     .action(async (key: string, value: string | undefined, flags: CommonOptions & { secret?: boolean }) => {
-      const text = value ?? readFileSync(0, "utf8").replace(/\r?\n$/, "");
+      const text = value ?? (await asked(key)) ?? readFileSync(0, "utf8").replace(/\r?\n$/, "");
       await openEngine(flags).setConfig(key, { value: text, secret: flags.secret === true });
     });
   withStack(config.command("get").description("print one value"))
@@ -136,11 +145,44 @@ export async function runEngineCli(argv: string[]): Promise<number> {
   try {
     await program.parseAsync(argv, { from: "user" });
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode;
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : wrongUsage;
     process.stderr.write(`error: ${(error as Error).message}\n`);
     return exitCodes.failed;
   }
   return exitCode;
+}
+
+const wrongUsage = 2;
+
+/** A value typed on a terminal, which shows none of it; undefined where there is no terminal. */
+async function asked(key: string): Promise<string | undefined> {
+  if (!process.stdin.isTTY) return undefined;
+  const { default: password } = await import("@inquirer/password");
+  return password({ message: `${key}:`, mask: true });
+}
+
+/** A stack that is not there is begun only where the project has none: any other is a slip of the keyboard. */
+function requireStack(engine: Engine, name: string): void {
+  const stacks = engine.stacks();
+  if (stacks.length === 0 || stacks.includes(name)) return;
+  throw new Error(
+    `there is no stack "${name}" in project "${engine.project.name}", which has ${stacks.join(", ")}; ` +
+      `\`osbackup engine stack init ${name}\` begins it`,
+  );
+}
+
+/** Whether a person at a terminal wants all of it gone. Elsewhere nobody can be asked. */
+async function isWanted(engine: Engine, name: string): Promise<boolean> {
+  if (!process.stdin.isTTY || !process.stdout.isTTY) return true;
+  const { deployment } = await engine.exportStack();
+  const count =
+    deployment.resources?.filter(({ custom, type }) => custom && !type.startsWith("pulumi:")).length ?? 0;
+  process.stdout.write(
+    `This deletes the ${count} resource${count === 1 ? "" : "s"} of stack "${name}", and the recovery points of those whose deletionPolicy is "delete".\n` +
+      "Which points these are: `osbackup engine stack export | osbackup plan --destroy`\n",
+  );
+  const { default: confirm } = await import("@inquirer/confirm");
+  return confirm({ message: "Go on?", default: false });
 }
 
 const openEngine = (flags: CommonOptions): Engine =>
@@ -160,6 +202,11 @@ async function runOperation(operation: Operation, flags: RunFlags): Promise<numb
     onSecret: text => display.mask.add(text),
   });
   const dryRun = operation === "preview" || flags.previewOnly === true;
+  requireStack(engine, flags.stack);
+  if (operation === "destroy" && !dryRun && !flags.yes && !(await isWanted(engine, flags.stack))) {
+    process.stderr.write("nothing was deleted\n");
+    return exitCodes.failed;
+  }
   if (!flags.json) print(`${title(operation, dryRun)} (${flags.stack}) with the embedded engine:`);
 
   let stopNow: (code: number) => void = () => {};

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type ConfigMap, type ConfigValue, fullKey, type Project, readProject, StackConfig } from "./config";
 import { DeploymentRun } from "./deployment";
@@ -83,6 +83,7 @@ type Operation = "up" | "preview" | "refresh" | "destroy";
 export class Engine {
   readonly project: Project;
   private readonly environment: NodeJS.ProcessEnv;
+  private readonly statesDirectory: string;
   private readonly statePath: string;
   private readonly lockPath: string;
   private current: DeploymentRun | undefined;
@@ -98,9 +99,26 @@ export class Engine {
       options.stateDirectory ??
       this.environment.OSBACKUP_STATE_DIRECTORY ??
       join(this.project.directory, ".osbackup", "state");
-    const base = join(resolve(this.project.directory, states), this.project.name, options.stack);
+    this.statesDirectory = join(resolve(this.project.directory, states), this.project.name);
+    const base = join(this.statesDirectory, options.stack);
     this.statePath = `${base}.json`;
     this.lockPath = `${base}.lock`;
+  }
+
+  /** Names of the project's stacks that have a state or a configuration. */
+  stacks(): string[] {
+    const namesIn = (directory: string, pattern: RegExp) =>
+      existsSync(directory) ? readdirSync(directory).flatMap(file => pattern.exec(file)?.[1] ?? []) : [];
+    const found = [
+      ...namesIn(this.statesDirectory, /^(.+)\.json$/),
+      ...namesIn(this.project.directory, /^Pulumi\.(.+)\.ya?ml$/),
+    ];
+    return [...new Set(found)].sort();
+  }
+
+  /** Begins the stack with an empty state; one that is there stays as it is. */
+  async begin(): Promise<void> {
+    if (!existsSync(this.statePath)) await this.importStack(await this.exportStack());
   }
 
   /** Makes the cloud as the program says. */

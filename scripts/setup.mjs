@@ -59,6 +59,7 @@ const testTools = [
   { tool: "mkfs.btrfs", why: "tests of btrfs volumes", packages: { apt: "btrfs-progs" } },
   { tool: "rclone", why: "tests of repositories on a REST server", packages: { apt: "rclone" } },
   { tool: "unshare", why: "tests of locks of other machines", packages: { apt: "util-linux" } },
+  { tool: "script", why: "tests at a terminal", packages: { apt: "bsdutils", other: "util-linux" } },
 ];
 
 const managers = [

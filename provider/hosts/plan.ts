@@ -20,6 +20,14 @@ interface Stored {
   outputs?: Record<string, unknown>;
 }
 
+/** A point in a state. */
+interface StoredPoint {
+  snapshotId?: string;
+  /** Of a server's point: by the volume's id. */
+  snapshots?: Record<string, string>;
+  resticSnapshotId?: string;
+}
+
 const ours = /^pulumi-nodejs:dynamic\/openstackbackup:(\w+)$/;
 
 /**
@@ -82,14 +90,16 @@ export async function leavingOf(
 ): Promise<Leaving> {
   const type = ours.exec(resource.type)?.[1] ?? resource.type;
   const outputs = resource.outputs ?? {};
-  const points = (outputs.points ?? []) as Record<string, string>[];
+  const points = (outputs.points ?? []) as StoredPoint[];
   const ids = await (async () => {
-    if (type === "CinderSnapshot")
+    if (type === "CinderSnapshot" || type === "ServerSnapshot")
       return inCloud(String(outputs.owner)).catch((error: Error) => {
         console.error(
           `warning: ${nameOf(resource)}: as the state knows it, the cloud was not asked: ${error.message}`,
         );
-        return points.map(point => String(point.snapshotId));
+        return points.flatMap(({ snapshotId, snapshots }) =>
+          snapshots ? Object.values(snapshots) : [String(snapshotId)],
+        );
       });
     if (type === "ResticBackup") return points.map(point => String(point.resticSnapshotId));
     if (type === "VolumeRestore" && outputs.volumeId) return [String(outputs.volumeId)];
@@ -101,6 +111,7 @@ export async function leavingOf(
 
 const things: Record<string, string> = {
   CinderSnapshot: "Cinder point",
+  ServerSnapshot: "Cinder snapshot",
   ResticBackup: "restic point",
   VolumeRestore: "restored volume",
 };
