@@ -7,6 +7,7 @@ import { emptyIdentities, type Identities } from "./identities";
 import type {
   AttachmentRow,
   BackupRow,
+  ImageRow,
   MessageRow,
   ServerRow,
   SnapshotRow,
@@ -36,6 +37,7 @@ const savedState = z.object({
   volumes: z.array(z.custom<VolumeRow>()),
   snapshots: z.array(z.custom<SnapshotRow>()),
   servers: z.array(z.custom<ServerRow>()).default([]),
+  images: z.array(z.custom<ImageRow>()).default([]),
   attachments: z.array(z.custom<AttachmentRow>()),
   messages: z.array(z.custom<MessageRow>()),
   transfers: z.array(z.custom<TransferRow>()),
@@ -50,6 +52,7 @@ export class Cloud {
   readonly volumes = new Map<string, VolumeRow>();
   readonly snapshots = new Map<string, SnapshotRow>();
   readonly servers = new Map<string, ServerRow>();
+  readonly images = new Map<string, ImageRow>();
   readonly attachments = new Map<string, AttachmentRow>();
   readonly messages = new Map<string, MessageRow>();
   readonly transfers = new Map<string, TransferRow>();
@@ -192,6 +195,7 @@ export class Cloud {
     this.volumeTypes = state.volumeTypes;
     for (const row of state.volumes) this.volumes.set(row.id, row);
     for (const row of state.servers) this.servers.set(row.id, row);
+    for (const row of state.images) this.images.set(row.id, row);
     for (const row of state.snapshots) this.snapshots.set(row.id, row);
     for (const row of state.attachments) this.attachments.set(row.id, row);
     for (const row of state.messages) this.messages.set(row.id, row);
@@ -212,6 +216,7 @@ export class Cloud {
         volumes: [...this.volumes.values()],
         snapshots: [...this.snapshots.values()],
         servers: [...this.servers.values()],
+        images: [...this.images.values()],
         attachments: [...this.attachments.values()],
         messages: [...this.messages.values()],
         transfers: [...this.transfers.values()],

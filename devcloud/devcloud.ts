@@ -8,11 +8,12 @@ import { takeSnapshot } from "./cinder/snapshots";
 import { hostOf } from "./cinder/volumes";
 import { Cloud, type SnapshotListener } from "./cloud";
 import { type Fault, Faults } from "./faults";
+import { Glance, imagePath } from "./glance";
 import { type HttpRequest, HttpServer, type Reply } from "./http";
 import { addUser, defaultUsers, type User, type UserOptions } from "./identities";
 import { identityPath, Keystone, volumePath } from "./keystone";
 import { computePath, Nova, newServer } from "./nova";
-import type { AttachmentRow, ServerRow, SnapshotRow, VolumeRow } from "./rows";
+import type { AttachmentRow, ImageRow, ServerRow, SnapshotRow, VolumeRow } from "./rows";
 import { type Guest, Storage } from "./storage";
 
 const gibibyte = 1024 ** 3;
@@ -117,6 +118,7 @@ export class Devcloud {
   private readonly keystone: Keystone;
   private readonly cinder: Cinder;
   private readonly nova: Nova;
+  private readonly glance: Glance;
   private readonly cloud: Cloud;
   private readonly isTemporary: boolean;
   private readonly apiDelayMs: number;
@@ -147,7 +149,8 @@ export class Devcloud {
       blockStorageType: options.blockStorageType ?? "volumev3",
     });
     this.cinder = new Cinder(this.cloud, this.keystone, options.microversion);
-    this.nova = new Nova(this.cloud, this.keystone);
+    this.nova = new Nova(this.cloud, this.keystone, this.cinder);
+    this.glance = new Glance(this.cloud, this.keystone);
     this.server = new HttpServer(request => this.handle(request));
   }
 
@@ -304,7 +307,13 @@ export class Devcloud {
   }
 
   /** Adds a server that is there at once; volumes are attached to it as they are added. */
-  addServer(server: { name: string; metadata?: Record<string, string>; project?: string }): ServerRow {
+  addServer(server: {
+    name: string;
+    metadata?: Record<string, string>;
+    project?: string;
+    /** Default false: it boots from an image. */
+    bootsFromVolume?: boolean;
+  }): ServerRow {
     const project_id = this.projectId(server.project ?? "demo");
     const row = newServer({
       name: server.name,
@@ -312,10 +321,34 @@ export class Devcloud {
       user_id: this.anyMember(project_id).id,
       metadata: { ...server.metadata },
       created: `${this.cloud.timestamp().slice(0, 19)}Z`,
+      bootsFromVolume: server.bootsFromVolume ?? false,
     });
     this.cloud.servers.set(row.id, row);
     this.cloud.changed();
     return row;
+  }
+
+  /** The rows of the cloud's database, not copies of them. */
+  images(): ImageRow[] {
+    return [...this.cloud.images.values()];
+  }
+
+  /** Removes an image as somebody else would. */
+  removeImage(id: string): void {
+    this.cloud.images.delete(id);
+    this.cloud.changed();
+  }
+
+  /** The status that the next image ends with; "queued" is one that Nova gives up without a word. */
+  nextImageStatus(status: string): void {
+    this.nova.nextImage.push({ status });
+  }
+
+  /** What Nova does with a server; null when it is idle. */
+  setTaskState(id: string, taskState: string | null): void {
+    const row = this.cloud.servers.get(id);
+    if (!row) throw new Error(`devcloud has no server ${id}`);
+    row.taskState = taskState;
   }
 
   /** Removes a server; its volumes stay and are free. */
@@ -443,6 +476,7 @@ export class Devcloud {
     if (isBelow(request.path, identityPath)) return this.keystone.handle(request);
     if (isBelow(request.path, volumePath)) return this.cinder.handle(request);
     if (isBelow(request.path, computePath)) return this.nova.handle(request);
+    if (isBelow(request.path, imagePath)) return this.glance.handle(request);
     return {
       status: 404,
       body: `devcloud serves ${identityPath}/v3, ${volumePath}/v3 and ${computePath}/v2.1 only\n`,

@@ -23,6 +23,18 @@ export interface VolumeRow {
   updated_at: string | null;
 }
 
+/** An image as the cloud's database holds it. */
+export interface ImageRow {
+  id: string;
+  name: string;
+  status: string;
+  size: number | null;
+  owner: string;
+  created_at: string;
+  /** Those of its own, such as `backup_type`. */
+  properties: Record<string, string>;
+}
+
 /** A server as the cloud's database holds it. */
 export interface ServerRow {
   id: string;
@@ -33,6 +45,10 @@ export interface ServerRow {
   metadata: Record<string, string>;
   /** ISO 8601 in UTC, to the second. */
   created: string;
+  /** Whether it boots from a volume; an image of it is then snapshots of all its volumes. */
+  bootsFromVolume: boolean;
+  /** What Nova does with it now; null when it is idle. */
+  taskState: string | null;
 }
 
 /** A snapshot as the cloud's database holds it; `size` is that of its volume in GiB. */

@@ -193,6 +193,95 @@ export const serverSnapshotBinding = {
   addresses: [],
 } as const;
 
+/** Inputs of ServerBackup: The set of images of one server under one schedule and retention, as Nova makes them; of a server that boots from a volume an image stands for the snapshots of all its volumes, made and removed with it. */
+export interface ServerBackupInputs {
+  /** Name of the backup set in marks and names. Default: the resource's name. */
+  set?: pulumi.Input<string | undefined>;
+  /** Name in clouds.yaml. Default: the stack's configuration, then OS_*. */
+  cloud?: pulumi.Input<string | undefined>;
+  /** Region, where the cloud has several. */
+  region?: pulumi.Input<string | undefined>;
+  /** The Nova server to back up. */
+  serverId: pulumi.Input<string>;
+  /** The server's name, for the lines that people read. Default: its id. */
+  serverName?: pulumi.Input<string | undefined>;
+  /** When points are due: cron ('30 2 * * *'), Snapmanager's count[@days][@hours] ('7@mon-fri@2'), or hourly, daily, weekly, monthly, yearly, daily-random. Without one a single point is taken. */
+  schedule?: pulumi.Input<string | undefined>;
+  /** IANA time zone of the schedule and of retention's days. Default UTC. */
+  timeZone?: pulumi.Input<string | undefined>;
+  /** True takes no new points; the existing ones are kept. Default false. */
+  paused?: pulumi.Input<boolean | undefined>;
+  /** Any text; a new one asks for a point now, outside the schedule. */
+  trigger?: pulumi.Input<string | undefined>;
+  /** Which images are kept; what no rule keeps is removed once a newer good one exists. Default keepLast 7, or what the schedule's count says. */
+  retention?: pulumi.Input<
+    | {
+        keepLast?: pulumi.Input<number | undefined>;
+        keepForDays?: pulumi.Input<number | undefined>;
+        keepHourly?: pulumi.Input<number | undefined>;
+        keepDaily?: pulumi.Input<number | undefined>;
+        keepWeekly?: pulumi.Input<number | undefined>;
+        keepMonthly?: pulumi.Input<number | undefined>;
+        keepYearly?: pulumi.Input<number | undefined>;
+        keepWithin?: pulumi.Input<string | undefined>;
+        keepWithinHourly?: pulumi.Input<string | undefined>;
+        keepWithinDaily?: pulumi.Input<string | undefined>;
+        keepWithinWeekly?: pulumi.Input<string | undefined>;
+        keepWithinMonthly?: pulumi.Input<string | undefined>;
+        keepWithinYearly?: pulumi.Input<string | undefined>;
+        keepTags?: pulumi.Input<pulumi.Input<pulumi.Input<string>[]>[] | undefined>;
+        minimum?: pulumi.Input<number | undefined>;
+      }
+    | undefined
+  >;
+  /** The image's property `backup_type`, as Nova's createBackup has it: daily, weekly, … Default: the set's name. */
+  backupType?: pulumi.Input<string | undefined>;
+  /** Image names are `{namePrefix}-{set}-{timestamp}-{digest}`; the digest tells them from other stacks'. Default `"backup"`. */
+  namePrefix?: pulumi.Input<string | undefined>;
+  /** What to do while Nova works on the server otherwise, such as another backup: 'wait' (default) or 'fail'. Default `"wait"`. */
+  whileBusy?: pulumi.Input<"wait" | "fail" | undefined>;
+  /** Wait for the server to be idle, and for the image to be `active`, in seconds. Default `3600`. */
+  timeoutSeconds?: pulumi.Input<number | undefined>;
+  /** More properties for the images. Default `{}`. */
+  metadata?: pulumi.Input<Record<string, pulumi.Input<string>> | undefined>;
+  /** Whether the set's images go with the resource: 'retain' (default) or 'delete'. Default `"retain"`. */
+  deletionPolicy?: pulumi.Input<"delete" | "retain" | undefined>;
+}
+
+/** Outputs of ServerBackup. */
+export interface ServerBackupOutputs {
+  /** Id of the current image; empty before the first one. */
+  imageId: string;
+  /** When the current image was taken, ISO 8601 in UTC; empty before the first one. */
+  takenAt: string;
+  /** Size of the current image; 0 for a server that boots from a volume, whose data is in the snapshots. */
+  sizeBytes: number;
+  /** The Cinder snapshots of a server that boots from a volume, which belong to the current image. */
+  snapshotIds: string[];
+  /** All images of the set, newest first, each with why it is kept; `status` where it is not good. */
+  points: {
+    imageId: string;
+    name: string;
+    slot?: string | undefined;
+    takenAt: string;
+    status?: string | undefined;
+    keptBecause: string[];
+  }[];
+  /** What the last run removed, and why. */
+  removed: { imageId: string; time: string; because: string[] }[];
+  /** When the next image is due, ISO 8601 in UTC; empty without a schedule. */
+  nextDue: string;
+}
+
+/** How ServerBackup is bound to its provider. */
+export const serverBackupBinding = {
+  type: "ServerBackup",
+  computed: ["slot"],
+  outputs: ["imageId", "takenAt", "sizeBytes", "snapshotIds", "points", "removed", "nextDue"],
+  secretInputs: [],
+  addresses: [],
+} as const;
+
 /** Inputs of TemporaryVolume: A volume made from a snapshot that exists only while a consumer needs it. Gone is converged. */
 export interface TemporaryVolumeInputs {
   /** Name of the backup set in marks and names. Default: the resource's name. */

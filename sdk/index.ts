@@ -18,6 +18,7 @@ export {
 export { type KarborProtect, type KarborRestore, karborProtect, karborRestore } from "./karbor";
 export { ResticBackup, type ResticBackupArgs } from "./restic-backup";
 export { type RepositoryAccess, ResticRepository, type ResticRepositoryArgs } from "./restic-repository";
+export { ServerBackup, type ServerBackupArgs } from "./server-backup";
 export { ServerSnapshot, type ServerSnapshotArgs } from "./server-snapshot";
 export { TemporaryVolume, type TemporaryVolumeArgs } from "./temporary-volume";
 export { VolumeRestore, type VolumeRestoreArgs } from "./volume-restore";

@@ -218,7 +218,7 @@ class Watch<T extends Row> {
 
   /** A failed look is not the end of a wait, unless its time is over or the failure cannot pass. */
   private expire(asked: Waiter<T>[], error?: unknown): void {
-    const passing = error === undefined || isUnreachable(error) || hasStatus(error, 500);
+    const passing = error === undefined || mayPass(error);
     for (const waiter of asked) {
       if (!this.waiters.has(waiter)) continue;
       if (!passing) waiter.reject(error);
@@ -233,6 +233,9 @@ class Watch<T extends Row> {
     }
   }
 }
+
+/** Whether a failed look says nothing of what is waited for: the service is away, or failed itself. */
+export const mayPass = (error: unknown): boolean => isUnreachable(error) || hasStatus(error, 500);
 
 function hasStatus(error: unknown, atLeast: number): boolean {
   return typeof (error as { status?: unknown } | undefined)?.status === "number"

@@ -13,6 +13,7 @@ export {
   type ServiceType,
   undefinedIfNotFound,
 } from "./errors";
+export * as images from "./images";
 export * as limits from "./limits";
 export * as messages from "./messages";
 export { everyPage } from "./paging";

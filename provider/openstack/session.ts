@@ -28,6 +28,8 @@ export interface Call<T> {
   query?: Record<string, string | number | undefined>;
   /** Sent as JSON. */
   body?: unknown;
+  /** What the body is; default "application/json". */
+  contentType?: string;
   /** What the answer must look like; without it the body is taken as it is. */
   schema?: ZodType<T>;
   /** "3.66"; the service's oldest without it. */
@@ -186,7 +188,7 @@ export class Session {
         headers: {
           Accept: "application/json",
           ...(tokenText !== "" && { "X-Auth-Token": tokenText }),
-          ...(call.body !== undefined && { "Content-Type": "application/json" }),
+          ...(call.body !== undefined && { "Content-Type": call.contentType ?? "application/json" }),
           "X-Openstack-Request-Id": RUN_REQUEST_ID,
           ...microversionHeader(call.service, call.microversion),
         },

@@ -176,9 +176,9 @@ export function markOf(given: Given, state: Run | undefined, takenAt: Date): Mar
 }
 
 /** The operator's pattern; the timestamp is the slot's, so that the name says which slot it is. */
-export function nameOf(given: Given & { namePrefix: string }, now: Date): string {
+export function nameOf(given: Given & { namePrefix: string }, now: Date, longest = 255): string {
   const stamp = (given.slot || instant(now)).replaceAll(/[-:]/g, "");
-  return `${given.namePrefix}-${setNameOf(given)}`.slice(0, 255 - stamp.length - 1).concat("-", stamp);
+  return `${given.namePrefix}-${setNameOf(given)}`.slice(0, longest - stamp.length - 1).concat("-", stamp);
 }
 
 /** What became of old points that were removed one by one. */

@@ -8,7 +8,12 @@ interface Config {
 }
 
 /** What deletionPolicy is when it is not given. */
-const defaults = { CinderSnapshot: "delete", ServerSnapshot: "delete", ResticBackup: "retain" } as const;
+const defaults = {
+  CinderSnapshot: "delete",
+  ServerSnapshot: "delete",
+  ServerBackup: "retain",
+  ResticBackup: "retain",
+} as const;
 
 /** Points of the tiers must outlive a `pulumi destroy`. */
 export const deletionProtection = strict<ResourceValidationPolicy>({

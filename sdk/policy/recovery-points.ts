@@ -4,7 +4,7 @@ import { parseSchedule, type Schedule } from "../../provider/operations/schedule
 import { typeToken } from "../binding";
 
 /** The resources that keep a set of recovery points. */
-const setTypes = ["CinderSnapshot", "ServerSnapshot", "ResticBackup"] as const;
+const setTypes = ["CinderSnapshot", "ServerSnapshot", "ServerBackup", "ResticBackup"] as const;
 export type SetType = (typeof setTypes)[number];
 
 /** What a policy reads of a resource, whether it is given one or the whole stack. */

@@ -154,7 +154,8 @@ function volumeOf(set: StackSet): string {
   return set.urn;
 }
 
-const isServers = (set: StackSet | undefined) => set !== undefined && setTypeOf(set) === "ServerSnapshot";
+const isServers = (set: StackSet | undefined) =>
+  set !== undefined && ["ServerSnapshot", "ServerBackup"].includes(setTypeOf(set) ?? "");
 
 /** Undefined for a set that takes no points. */
 function findOf(set: StackSet, sets: StackSet[], config: Config): Found | undefined {

@@ -19,8 +19,9 @@ export type Who = "demo" | "reader" | "other" | "admin";
 
 /** Something in the project `demo`, as Cinder tells it. */
 export interface CloudObject {
-  kind: "snapshot" | "volume" | "attachment";
+  kind: "snapshot" | "volume" | "attachment" | "image";
   id: string;
+  name: string;
   status: string;
   metadata: Record<string, string>;
 }
@@ -49,7 +50,7 @@ export interface CloudUnderTest {
   /** Adds a volume of a GiB with the image's bytes in it. */
   addVolume(volume?: NewVolume): Promise<string>;
   /** Adds a server with so many volumes of a GiB; only where attached volumes can be snapshot. The ids, by device. */
-  addServer(volumes: number): Promise<{ serverId: string; volumeIds: string[] }>;
+  addServer(volumes: number, bootsFromVolume?: boolean): Promise<{ serverId: string; volumeIds: string[] }>;
   /** Adds a volume of a GiB that the server has. */
   addVolumeOf(serverId: string): Promise<string>;
   /** Everything in the project `demo`. */
@@ -74,12 +75,18 @@ export async function cloudUnderTest(kind: CloudKind, services?: Openstack): Pro
 
 async function devcloudUnderTest(): Promise<CloudUnderTest> {
   const devcloud = await startDevcloud({ statusDelayMs: 5, volumeTypes: ["rbd"] });
-  const common = await behindProxy({
-    demo: devcloud.environment,
-    reader: devcloud.environmentOf("viewer", "demo"),
-    other: devcloud.environmentOf("stranger", "other"),
-    admin: devcloud.environmentOf("admin", "demo"),
-  });
+  // a devcloud with a server has compute and image services
+  devcloud.addServer({ name: "first" });
+  const { origin } = new URL(devcloud.url);
+  const common = await behindProxy(
+    {
+      demo: devcloud.environment,
+      reader: devcloud.environmentOf("viewer", "demo"),
+      other: devcloud.environmentOf("stranger", "other"),
+      admin: devcloud.environmentOf("admin", "demo"),
+    },
+    { compute: `${origin}/compute`, image: `${origin}/image` },
+  );
   const held = (id: string): Release => {
     devcloud.faults.busyDelete(id, Number.POSITIVE_INFINITY);
     return async () => devcloud.faults.busyDelete(id, 0);
@@ -97,8 +104,8 @@ async function devcloudUnderTest(): Promise<CloudUnderTest> {
       if (attached) await attach(common.demo, row.id);
       return row.id;
     },
-    async addServer(volumes) {
-      const { id: serverId } = devcloud.addServer({ name: "web" });
+    async addServer(volumes, bootsFromVolume = false) {
+      const { id: serverId } = devcloud.addServer({ name: "web", bootsFromVolume });
       const volumeIds = [];
       for (let index = 0; index < volumes; index++) volumeIds.push(await cloud.addVolumeOf(serverId));
       return { serverId, volumeIds };
@@ -294,18 +301,26 @@ async function holdImage(volumeId: string, env: NodeJS.ProcessEnv): Promise<() =
   };
 }
 
-async function behindProxy(environments: Record<Who, OpenstackEnvironment>) {
+async function behindProxy(
+  environments: Record<Who, OpenstackEnvironment>,
+  servers?: { compute: string; image: string },
+) {
   const { OS_AUTH_URL = "" } = environments.demo;
   const [demo, admin] = await Promise.all([signIn(environments.demo), signIn(environments.admin)]);
   const blockStorage = await endpointOf(environments.demo);
   const faults = await FaultProxy.start({
     identity: OS_AUTH_URL.replace(/\/v3$/, ""),
     volume: blockStorage.replace(/\/v3\/.*$/, ""),
+    ...servers,
   });
   const through = (environment: OpenstackEnvironment): OpenstackEnvironment => ({
     ...environment,
     OS_AUTH_URL: `${faults.url("identity")}/v3`,
     OS_BLOCK_STORAGE_ENDPOINT_OVERRIDE: `${faults.url("volume")}/v3/%(project_id)s`,
+    ...(servers && {
+      OS_COMPUTE_ENDPOINT_OVERRIDE: `${faults.url("compute")}/v2.1`,
+      OS_IMAGE_ENDPOINT_OVERRIDE: `${faults.url("image")}/v2`,
+    }),
     OS_CONNECT_RETRIES: "2",
     OS_CONNECT_RETRY_DELAY: "0.02",
   });
@@ -314,15 +329,28 @@ async function behindProxy(environments: Record<Who, OpenstackEnvironment>) {
       (["snapshot", "volume", "attachment"] as const).map(async kind => {
         const detail = kind === "attachment" ? "" : "/detail";
         const { body } = await demo.call("GET", "volumev3", `/${kind}s${detail}`);
-        return (body[`${kind}s`] as CloudObject[]).map(({ id, status, metadata }) => ({
+        return (body[`${kind}s`] as CloudObject[]).map(({ id, name, status, metadata }) => ({
           kind,
           id,
+          name: name ?? "",
           status,
           metadata: metadata ?? {},
         }));
       }),
     );
-    return listed.flat();
+    if (!servers) return listed.flat();
+    const { body } = await demo.call("GET", "image", "/v2/images");
+    const images = body.images as ({ id: string; name: string; status: string } & Record<string, string>)[];
+    return [
+      ...listed.flat(),
+      ...images.map(({ id, name, status, ...metadata }) => ({
+        kind: "image" as const,
+        id,
+        name,
+        status,
+        metadata,
+      })),
+    ];
   };
   return {
     environments: {

@@ -37,7 +37,7 @@ export function describeContract(kind: CloudUnderTest["kind"], getCloud: () => C
     const mover = () => cannotMove;
     // Cinder's NFS driver cannot snapshot an attached volume without Nova's help
     const attached = kind !== "nfs";
-    describeLifecycles(getCloud, { mover, attached });
+    describeLifecycles(getCloud, { mover, attached, servers: kind === "devcloud" });
     if (attached) describeServerSnapshots(getCloud);
     describeCinderSnapshots(getCloud);
     describeRestores(getCloud, { mover });

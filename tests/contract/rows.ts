@@ -22,6 +22,8 @@ export interface Row {
   objects: number;
   /** Whether it needs snapshots of attached volumes. */
   attached?: true;
+  /** Whether it needs compute and image services; on the real ones it has tests of its own. */
+  needsServers?: true;
   /** The first look at what was just made; default: at a volume. */
   firstLook?: RegExp;
   /** How many objects a cancelled run leaves on purpose: a snapshot that was begun is adopted by the next. Default 0. */
@@ -37,18 +39,18 @@ export interface Row {
 interface FailedRead {
   how: string;
   /** Brings the failure about; what is to be read then. */
-  fail(scene: Scene, held: Held): Held | Promise<Held>;
+  fail(scene: Scene, held: Held, match?: RegExp): Held | Promise<Held>;
   /** What the read says; without this it asks nobody and answers what is in the state. */
   error?: RegExp | undefined;
 }
 
 const brokenCloud: FailedRead = {
   how: "a 500 of the cloud",
-  fail(scene, held) {
-    scene.cloud.faults.inject({ harm: { status: 500 }, match: /^GET \/volume/, times: 100 });
+  fail(scene, held, match = /^GET \/volume/) {
+    scene.cloud.faults.inject({ harm: { status: 500 }, match, times: 100 });
     return held;
   },
-  error: /HTTP 500, cinder/,
+  error: /HTTP 500, (cinder|glance)/,
 };
 
 const wrongPassword: FailedRead = {
@@ -118,6 +120,25 @@ export const rows: Readonly<Record<string, Row>> = {
     firstLook: /^GET .*\/snapshots\/[0-9a-f-]+$/,
     keptWhenCancelled: 2,
     failedReads: [brokenCloud],
+  },
+  ServerBackup: {
+    inputs: async scene => ({
+      owner: scene.owner("image"),
+      serverId: (await scene.cloud.addServer(2, true)).serverId,
+      schedule: "0 * * * *",
+      retention: { keepLast: 2 },
+      deletionPolicy: "delete",
+      timeoutSeconds,
+    }),
+    changed: { retention: { keepLast: 5 } },
+    wrong: { serverId: 5 },
+    // an image, and a snapshot of each volume
+    objects: 3,
+    moves: false,
+    needsServers: true,
+    firstLook: /^GET .*\/images\/[0-9a-f-]+$/,
+    keptWhenCancelled: 3,
+    failedReads: [{ ...brokenCloud, fail: (scene, held) => brokenCloud.fail(scene, held, /^GET \/image/) }],
   },
   TemporaryVolume: {
     inputs: async scene => ({

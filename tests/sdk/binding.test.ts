@@ -26,6 +26,7 @@ describe("binding", () => {
     assert.deepEqual(Object.keys(registry).map(providerText), [
       'exports.handler=()=>require("pulumi-openstack-backup/provider").dynamicProvider("CinderSnapshot")',
       'exports.handler=()=>require("pulumi-openstack-backup/provider").dynamicProvider("ServerSnapshot")',
+      'exports.handler=()=>require("pulumi-openstack-backup/provider").dynamicProvider("ServerBackup")',
       'exports.handler=()=>require("pulumi-openstack-backup/provider").dynamicProvider("TemporaryVolume")',
       'exports.handler=()=>require("pulumi-openstack-backup/provider").dynamicProvider("ResticRepository")',
       'exports.handler=()=>require("pulumi-openstack-backup/provider").dynamicProvider("ResticBackup")',

@@ -163,4 +163,98 @@ describe("servers of a real cloud", () => {
     const { refusals } = await run.check("ServerSnapshot", undefined, stranger);
     assert.match(refusals[0]?.reason ?? "", /does not exist in project/);
   });
+
+  const images = async (): Promise<{ id: string; status: string; backup_type?: string }[]> =>
+    (await demo.call("GET", "image", "/v2/images?managed-by=pulumi-openstack-backup")).body.images;
+
+  /** Runs that take a point each, and the state after the last. */
+  async function backedUp(serverId: unknown, slots: readonly string[]): Promise<Properties> {
+    const given: Properties = {
+      owner: "shop/prod/daily",
+      serverId,
+      schedule: "0 * * * *",
+      retention: { keepLast: 1 },
+      deletionPolicy: "delete",
+      timeoutSeconds: 60,
+    };
+    let state: Properties | undefined;
+    for (const slot of slots) {
+      const run = driver(slot);
+      const { inputs, refusals } = await run.check("ServerBackup", state, given);
+      assert.deepEqual(refusals, []);
+      const outputs = state
+        ? await run.update("ServerBackup", "shop/prod/daily", state, inputs)
+        : (await run.create("ServerBackup", inputs)).outputs;
+      state = { ...inputs, ...outputs };
+    }
+    return state ?? {};
+  }
+
+  it("have images, of which only active ones count and the oldest goes after a newer one is active", async function () {
+    this.timeout(180_000);
+    const state = await backedUp(servers[0]?.id, ["14:10", "15:10"]);
+    const left = await images();
+    assert.deepEqual(
+      left.map(({ id, status, backup_type }) => [id, status, backup_type]),
+      [[state.imageId, "active", "daily"]],
+    );
+    assert.ok(Number(state.sizeBytes) > 0);
+
+    // Nova's own rotation of the same type counts images of any status: ours is none of its own, and stays
+    const createBackup = { name: "of the old script", backup_type: "weekly", rotation: 1 };
+    await demo.call("POST", "compute", `/servers/${servers[0]?.id}/action`, { createBackup });
+    const renamed = driver("15:20");
+    const moved = { ...state, owner: "shop/prod/renamed" };
+    const { inputs } = await renamed.check("ServerBackup", state, moved);
+    const handed = { ...inputs, ...(await renamed.update("ServerBackup", "shop/prod/daily", state, inputs)) };
+    assert.equal(handed.imageId, state.imageId);
+    await driver("15:30").delete("ServerBackup", "shop/prod/renamed", handed);
+    assert.deepEqual(await images(), []);
+  });
+
+  it("that boot from a volume have images with the snapshots of all their volumes, made and removed together", async function () {
+    this.timeout(240_000);
+    const { volume } = (await demo.call("POST", "volumev3", "/volumes", { volume: { size: 1 } })).body;
+    await reaches(volume.id, "available");
+    await demo.call("POST", "volumev3", `/volumes/${volume.id}/action`, {
+      "os-set_bootable": { bootable: true },
+    });
+    const { flavors } = (await demo.call("GET", "compute", "/flavors")).body;
+    const flavor = flavors.find((one: { name: string }) => one.name === flavorName);
+    const mapping = { uuid: volume.id, source_type: "volume", destination_type: "volume", boot_index: 0 };
+    const wanted = {
+      name: "boots",
+      flavorRef: flavor.id,
+      networks: "none",
+      block_device_mapping_v2: [mapping],
+    };
+    const { server } = (await demo.call("POST", "compute", "/servers", { server: wanted })).body;
+    await until("the server that boots from a volume", async () => {
+      const { status } = (await demo.call("GET", "compute", `/servers/${server.id}`)).body.server;
+      return status === "ACTIVE" ? true : undefined;
+    });
+    await addVolume(server.id);
+    const state = await backedUp(server.id, ["16:10", "17:10"]);
+    assert.equal((state.snapshotIds as string[]).length, 2);
+    assert.deepEqual(
+      (await snapshots()).map(({ id }) => id).sort(),
+      [...(state.snapshotIds as string[])].sort(),
+    );
+
+    const admin = await signIn(cloud.adminEnvironment);
+    const limit = (count: number) =>
+      admin.call("PUT", "volumev3", `/os-quota-sets/${demo.projectId}`, { quota_set: { snapshots: count } });
+    await limit(3);
+    const run = driver("18:10");
+    const { inputs } = await run.check("ServerBackup", state, state);
+    await assert.rejects(
+      run.update("ServerBackup", "shop/prod/daily", state, inputs),
+      /HTTP 403|HTTP 413|quota/i,
+    );
+    await limit(-1);
+    assert.equal((await snapshots()).length, 2, "nothing of the refused image stays");
+
+    await driver("18:20").delete("ServerBackup", "shop/prod/daily", state);
+    assert.deepEqual([await images(), await snapshots()], [[], []]);
+  });
 });

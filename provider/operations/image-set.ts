@@ -1,0 +1,297 @@
+import { fromMetadata, instant, type Mark, ourMark, runKey, toMetadata } from "../base/marks";
+import { pause } from "../base/pause";
+import { UndoList, undoSignal } from "../base/undo-list";
+import { removeUntilGone } from "../cinder/remove";
+import { mayPass, snapshotKind, WaitError, waitForStatus } from "../cinder/watch";
+import { images, isConflict, parseTime, type Session, servers, snapshots } from "../openstack";
+import { type Image, propertiesOf } from "../openstack/images";
+import type { Snapshot } from "../openstack/snapshots";
+import { inventoryOf } from "./inventory";
+import type { Decision } from "./retention";
+import { type SetPoint, supersededBy } from "./set-point";
+
+/**
+ * A recovery point that is an image of a whole server. Good means `active`; of a server that boots from a volume the
+ * image is empty, and the point is the image with the snapshots that Nova made of all its volumes.
+ */
+export interface ImagePoint extends SetPoint {
+  name: string;
+  status: string;
+  sizeBytes: number;
+  snapshotIds: string[];
+  /** "2 of 3 snapshots are missing", where it is not good although its image is */
+  ailment?: string | undefined;
+}
+
+/** Which images make up one set, and how long Nova and Glance may take with one. */
+export interface ImageSet {
+  session: Session;
+  owner: string;
+  serverId: string;
+  timeoutSeconds: number;
+  /** Whether a server that is busy with something else is waited for. */
+  waitsWhileBusy: boolean;
+  log: (line: string) => void;
+  signal?: AbortSignal | undefined;
+}
+
+/** What one process knows of a project's images of ours, and of the snapshots that Nova made for them. */
+class Images {
+  private rows: Promise<Map<string, Image>> | undefined;
+
+  constructor(private readonly session: Session) {}
+
+  async of(owner: string): Promise<{ row: Image; mark: Mark }[]> {
+    this.rows ??= images.list(this.session, ourMark).then(
+      found => new Map(found.map(row => [row.id, row])),
+      error => {
+        this.rows = undefined;
+        throw error;
+      },
+    );
+    return [...(await this.rows).values()].flatMap(row => {
+      const mark = fromMetadata(propertiesOf(row));
+      return mark?.owner === owner ? [{ row, mark }] : [];
+    });
+  }
+
+  async note(row: Image): Promise<void> {
+    (await this.rows)?.set(row.id, row);
+  }
+
+  async noteGone(id: string): Promise<void> {
+    (await this.rows)?.delete(id);
+  }
+}
+
+const imagesOf = (session: Session): Images => session.companions.of(Images);
+
+/** The points of a set as Glance has them, newest first. */
+export async function imagePoints(set: ImageSet): Promise<ImagePoint[]> {
+  const found = (await imagesOf(set.session).of(set.owner)).filter(
+    ({ row, mark }) => mark.role === "recovery-point" && !["deleted", "pending_delete"].includes(row.status),
+  );
+  const mapped = found.some(({ row }) => snapshotIdsOf(row).length > 0);
+  const there = mapped ? await snapshots.list(set.session, {}, { signal: set.signal }) : [];
+  return found
+    .map(({ row, mark }) => asImagePoint(row, mark, there))
+    .sort((a, b) => b.time.getTime() - a.time.getTime() || (a.id < b.id ? 1 : -1));
+}
+
+function asImagePoint(row: Image, mark: Mark, there: readonly Snapshot[]): ImagePoint {
+  const snapshotIds = snapshotIdsOf(row);
+  const parts = snapshotIds.map(id => there.find(snapshot => snapshot.id === id));
+  const missing = parts.filter(part => part === undefined).length;
+  const broken = parts.find(part => part && part.status !== "available");
+  const ailment =
+    missing > 0
+      ? `${missing} of ${parts.length} snapshots ${missing === 1 ? "is" : "are"} missing`
+      : broken && `snapshot ${broken.id} is '${broken.status}'`;
+  return {
+    id: row.id,
+    time: new Date(mark.time ?? mark.slot ?? parseTime(row.created_at)),
+    good: row.status === "active" && !ailment,
+    name: row.name ?? "",
+    status: row.status,
+    sizeBytes: row.size ?? 0,
+    snapshotIds,
+    ailment,
+    slot: mark.slot,
+    trigger: mark.trigger,
+    takenAt: mark.takenAt ?? instant(parseTime(row.created_at)),
+  };
+}
+
+/** The snapshots that an image of a server that boots from a volume stands for. */
+function snapshotIdsOf(row: Image): string[] {
+  const text = propertiesOf(row).block_device_mapping;
+  if (!text) return [];
+  try {
+    const mapping = JSON.parse(text) as { snapshot_id?: unknown }[];
+    return mapping.flatMap(({ snapshot_id }) => (typeof snapshot_id === "string" ? [snapshot_id] : []));
+  } catch {
+    return [];
+  }
+}
+
+/** How to make the point of one run. */
+export interface TakeImage {
+  name: string;
+  /** Further properties of the image. */
+  metadata: Record<string, string>;
+  mark: Mark;
+}
+
+/** What `takeImage` did. */
+export interface TakenImage {
+  point: ImagePoint;
+  /** False when a point of this run existed already. */
+  made: boolean;
+  /** Unfinished points of the same run that were removed. */
+  superseded: Decision<ImagePoint>[];
+}
+
+/**
+ * The recovery point of one run. An image that an earlier run began is waited for while Nova works on the server, and
+ * removed where nobody does any more. A failure leaves nothing: neither the image nor the snapshots of other volumes.
+ */
+export async function takeImage(set: ImageSet, take: TakeImage): Promise<TakenImage> {
+  const superseded: Decision<ImagePoint>[] = [];
+  for (const candidate of await imagePoints(set)) {
+    if (runKey(candidate) !== runKey(take.mark)) continue;
+    if (candidate.good) return { point: candidate, made: false, superseded };
+    if (isUploading(candidate) && (await taskOf(set)) !== undefined) {
+      set.log(`adopting image ${candidate.id}, which an earlier run began`);
+      return { point: await settledOrUndone(set, take, candidate.id), made: false, superseded };
+    }
+    set.log(`removing image ${candidate.id}, which is ${candidate.ailment ?? `'${candidate.status}'`}`);
+    await removeImagePoint(set, candidate);
+    superseded.push(...supersededBy(take.mark, [candidate]).superseded);
+  }
+  if ((await inventoryOf(set.session).server(set.serverId))?.image === "")
+    await removeUnclaimed(set, take.name);
+  const id = await begun(set, take);
+  return { point: await settledOrUndone(set, take, id), made: true, superseded };
+}
+
+/** Whether the upload may still be under way. */
+export const isUploading = ({ status }: ImagePoint): boolean =>
+  ["queued", "saving", "uploading", "importing"].includes(status);
+
+/** What Nova does with the server now; undefined when it is idle. */
+async function taskOf({ session, serverId, signal }: ImageSet): Promise<string | undefined> {
+  return (await servers.get(session, serverId, { signal }))["OS-EXT-STS:task_state"] ?? undefined;
+}
+
+/** Asks for the image, once the server is idle. */
+async function begun(set: ImageSet, take: TakeImage): Promise<string> {
+  const until = Date.now() + set.timeoutSeconds * 1000;
+  const metadata = { ...take.metadata, ...toMetadata(take.mark) };
+  for (let wait = 500; ; wait = Math.min(2 * wait, 10_000)) {
+    try {
+      return await servers.createImage(
+        set.session,
+        set.serverId,
+        { name: take.name, metadata },
+        { signal: set.signal },
+      );
+    } catch (error) {
+      if (isConflict(error) && set.waitsWhileBusy && Date.now() + wait < until) {
+        await pause(wait, set.signal);
+        continue;
+      }
+      // it may still be on its way: the next run finds it, or what is left of it
+      if (mayPass(error)) throw error;
+      // Nova leaves the snapshots that it had made when the one of a later volume was refused
+      const undo = new UndoList();
+      undo.add("the snapshots of the server's other volumes", () => removeUnclaimed(undoing(set), take.name));
+      throw await undo.undo(error);
+    }
+  }
+}
+
+async function settledOrUndone(set: ImageSet, take: TakeImage, id: string): Promise<ImagePoint> {
+  try {
+    return await settled(set, id);
+  } catch (error) {
+    // one that only takes long stays for the next run
+    if (!(error instanceof WaitError) || error.timedOut) throw error;
+    const undo = new UndoList();
+    undo.add(`image ${id}`, async () => {
+      const point = (await imagePoints(undoing(set))).find(one => one.id === id);
+      if (point) await removeImagePoint(undoing(set), point);
+      await removeUnclaimed(undoing(set), take.name);
+    });
+    throw await undo.undo(error);
+  }
+}
+
+/** Waits until the image is `active` and its snapshots are `available`. */
+async function settled(set: ImageSet, id: string): Promise<ImagePoint> {
+  const doing = `creating image ${id} of server ${set.serverId}`;
+  const until = Date.now() + set.timeoutSeconds * 1000;
+  const failed = (words: string, timedOut = false) => new WaitError(`${doing}: ${words}`, timedOut);
+  for (let wait = 250; ; wait = Math.min(wait * 1.5, 10_000)) {
+    const row = await images.get(set.session, id, { signal: set.signal }).catch(error => {
+      if (mayPass(error) && Date.now() < until) return "unknown" as const;
+      throw error;
+    });
+    if (row === "unknown") {
+      await pause(wait, set.signal);
+      continue;
+    }
+    if (!row) {
+      await imagesOf(set.session).noteGone(id);
+      throw failed("it vanished, expected 'active'");
+    }
+    await imagesOf(set.session).note(row);
+    const mark = fromMetadata(propertiesOf(row));
+    if (!mark) throw failed("it lost its mark");
+    if (row.status === "active") return await whole(set, row, mark);
+    if (!isUploading(asImagePoint(row, mark, [])))
+      throw failed(`it went to '${row.status}', expected 'active'`);
+    // Nova gives up without a word: the image stays "queued" while the server is idle again
+    if (row.status === "queued" && wait > 2000 && (await taskOf(set)) === undefined)
+      throw failed("it is still 'queued', and Nova does nothing with the server any more");
+    if (Date.now() >= until)
+      throw failed(`timed out after ${set.timeoutSeconds} s, it is '${row.status}'`, true);
+    await pause(wait, set.signal);
+  }
+}
+
+/** The point of an image that is `active`, once the snapshots that it stands for are there. */
+async function whole(set: ImageSet, row: Image, mark: Mark): Promise<ImagePoint> {
+  const { timeoutSeconds, signal } = set;
+  const parts = await Promise.all(
+    snapshotIdsOf(row).map(id =>
+      waitForStatus(set.session, snapshotKind, id, "available", {
+        doing: `creating image ${row.id} of server ${set.serverId}`,
+        timeoutSeconds,
+        signal,
+      }),
+    ),
+  );
+  return asImagePoint(row, mark, parts);
+}
+
+/** A renamed resource keeps its points: their mark follows the owner. */
+export async function handOverImages(set: ImageSet, from: string): Promise<void> {
+  for (const { row } of await imagesOf(set.session).of(from)) {
+    await imagesOf(set.session).note(
+      await images.setProperties(
+        set.session,
+        row.id,
+        { "osbackup-owner": set.owner },
+        { signal: set.signal },
+      ),
+    );
+    set.log(`image ${row.id} now belongs to ${set.owner}, before to ${from}`);
+  }
+}
+
+/** Removes a point: its snapshots first, so that whatever happens the image still says what is left of it. */
+export async function removeImagePoint(set: ImageSet, point: ImagePoint): Promise<void> {
+  await Promise.all(point.snapshotIds.map(id => removeSnapshot(set, id)));
+  await images.remove(set.session, point.id, { signal: set.signal });
+  await imagesOf(set.session).noteGone(point.id);
+}
+
+/**
+ * Removes snapshots that Nova made for an image of this name which never came to be. The name has a digest of the set's
+ * owner and run in it, and nobody else's has.
+ */
+async function removeUnclaimed(set: ImageSet, name: string): Promise<void> {
+  const all = await snapshots.list(set.session, {}, { signal: set.signal });
+  const named = all.filter(snapshot => snapshot.name === `snapshot for ${name}`);
+  if (named.length === 0) return;
+  const claimed = (await imagePoints(set)).flatMap(({ snapshotIds }) => snapshotIds);
+  for (const { id } of named.filter(({ id }) => !claimed.includes(id))) {
+    set.log(`removing snapshot ${id}, which Nova made for an image that is not there`);
+    await removeSnapshot(set, id);
+  }
+}
+
+const removeSnapshot = (set: ImageSet, id: string): Promise<unknown> =>
+  removeUntilGone(set.session, snapshotKind, id, { timeoutSeconds: set.timeoutSeconds, signal: set.signal });
+
+const undoing = (set: ImageSet): ImageSet => ({ ...set, signal: undoSignal(set.signal) });

@@ -1,0 +1,110 @@
+import { createHash } from "node:crypto";
+import { runKey } from "../base/marks";
+import {
+  handOverImages,
+  type ImagePoint,
+  type ImageSet,
+  imagePoints,
+  isUploading,
+  removeImagePoint,
+  takeImage,
+} from "../operations/image-set";
+import { decide, removeEach } from "../operations/set-point";
+import { describePoint } from "../operations/words";
+import { nextDue, retentionOf, setNameOf } from "./inputs";
+import { markOf, nameOf, removal } from "./point-set";
+import type { PointStore, Taken } from "./point-store";
+import type { Context } from "./resource";
+import type { Inputs, Outputs } from "./server-backup-schema";
+
+/** What the outputs tell of a set whatever points it has. */
+type Own = Pick<Outputs, "nextDue">;
+
+/** Nova names the snapshots of volumes "snapshot for " and the image, which Cinder takes up to 255 characters of. */
+const longestName = 255 - "snapshot for -12345678".length;
+
+/** Recovery points that are images of one server. */
+export const imageStore: PointStore<Inputs, Outputs, ImagePoint, Own> = {
+  noun: "image",
+  verbs: ["removes", "removed"],
+  done: "the image was taken",
+  idKey: "imageId",
+
+  // not while paused, and not with a schedule's count of 0
+  wants: given => (given.schedule === undefined ? !given.paused : given.slot !== ""),
+  momentOf: (_given, context) => context.now,
+
+  // those of a renamed resource carry its former name until it runs
+  async before(given, state, context) {
+    const owners = new Set([given.owner, ...(state?.owner === undefined ? [] : [state.owner])]);
+    const set = setOf(given, context);
+    return (await Promise.all([...owners].map(owner => imagePoints({ ...set, owner })))).flat();
+  },
+  present: (state, context) => imagePoints(setOf(state, context)),
+  judge: (points, given, asOf) => decide(points, retentionOf(given), { asOf, timeZone: given.timeZone }),
+  take,
+  async clear(present, state, context) {
+    await Promise.all(present.map(point => removeImagePoint(setOf(state, context), point)));
+  },
+
+  coming: () => ({ name: "", status: "active", sizeBytes: 0, snapshotIds: [] }),
+  announce: given =>
+    `will take the image of ${given.slot || "now"}${given.trigger ? ` (trigger '${given.trigger}')` : ""} of ${labelOf(given)}`,
+  describe: point => ({ name: point.name, ...(point.good ? {} : { status: point.ailment ?? point.status }) }),
+  wasGood: ({ status }) => status === undefined,
+  current: point => ({
+    imageId: point?.id ?? "",
+    takenAt: point?.takenAt ?? "",
+    sizeBytes: point?.sizeBytes ?? 0,
+    snapshotIds: point?.snapshotIds ?? [],
+  }),
+  own: given => ({ nextDue: nextDue(given) ?? "" }),
+
+  isBegun: (points, given) => points.some(point => isUploading(point) && runKey(point) === runKey(given)),
+  ailing: points =>
+    points
+      .filter(point => !point.good && !isUploading(point))
+      .map(point => `image ${point.id} is broken: ${point.ailment ?? `it is '${point.status}'`}`),
+};
+
+async function take(
+  given: Inputs,
+  state: (Inputs & Outputs) | undefined,
+  context: Context,
+): Promise<Taken<ImagePoint, Own>> {
+  const set = setOf(given, context);
+  if (state && state.owner !== given.owner) await handOverImages(set, state.owner);
+  const mark = markOf(given, state, context.now);
+  const digest = createHash("sha256")
+    .update(`${given.owner} ${runKey(mark)}`)
+    .digest("hex")
+    .slice(0, 8);
+  const taken = imageStore.wants(given)
+    ? await takeImage(set, {
+        name: `${nameOf(given, context.now, longestName)}-${digest}`,
+        metadata: { ...given.metadata, backup_type: given.backupType ?? setNameOf(given) },
+        mark,
+      })
+    : undefined;
+  return {
+    points: await imagePoints(set),
+    words: taken?.made ? `took image ${describePoint(taken.point)} of ${labelOf(given)}` : undefined,
+    superseded: taken?.superseded ?? [],
+    remove: async decisions => removal(await removeEach(decisions, point => removeImagePoint(set, point))),
+  };
+}
+
+const labelOf = (given: Pick<Inputs, "serverName" | "serverId">) =>
+  `server ${given.serverName ?? given.serverId}`;
+
+function setOf(given: Inputs, context: Context): ImageSet {
+  return {
+    session: context.session(given),
+    owner: given.owner,
+    serverId: given.serverId,
+    timeoutSeconds: given.timeoutSeconds,
+    waitsWhileBusy: given.whileBusy === "wait",
+    log: context.log,
+    signal: context.signal,
+  };
+}

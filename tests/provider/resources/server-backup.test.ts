@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { type Devcloud, startDevcloud } from "../../../devcloud";
+import { Driver, type Properties } from "../../../provider/driver/driver";
+import { World } from "../../../provider/driver/world";
+
+describe("ServerBackup", function () {
+  this.timeout(60_000);
+  let cloud: Devcloud;
+  let lines: string[];
+
+  beforeEach(async () => {
+    cloud = await startDevcloud({ statusDelayMs: 20 });
+    lines = [];
+  });
+  afterEach(() => cloud.stop());
+
+  const at = (now: string) =>
+    new Driver(
+      new World({}, line => lines.push(line), {
+        ...cloud.environment,
+        OSBACKUP_NOW: `2026-11-27T${now}:00Z`,
+      }),
+    );
+  const inputsOf = (serverId: string): Properties => ({
+    owner: "shop/prod/web-daily",
+    serverId,
+    schedule: "0 * * * *",
+    retention: { keepLast: 2 },
+    backupType: "daily",
+    timeoutSeconds: 10,
+  });
+
+  /** What a run makes of the set. */
+  async function up(now: string, given: Properties, state?: Properties): Promise<Properties> {
+    const driver = at(now);
+    const { inputs, refusals } = await driver.check("ServerBackup", state, given);
+    assert.deepEqual(refusals, []);
+    if (state)
+      return { ...inputs, ...(await driver.update("ServerBackup", String(state.owner), state, inputs)) };
+    return { ...inputs, ...(await driver.create("ServerBackup", inputs)).outputs };
+  }
+  const slots = () =>
+    cloud
+      .images()
+      .map(({ status, properties }) => `${properties["osbackup-slot"] ?? "foreign"} ${status}`)
+      .sort();
+
+  it("keeps the newest images of its own server and type, and removes the oldest once a newer one is active", async () => {
+    const { id } = cloud.addServer({ name: "web" });
+    let state = await up("10:10", inputsOf(id));
+    const [first] = cloud.images();
+    assert.deepEqual(
+      [first?.properties.backup_type, first?.properties.instance_uuid, first?.status],
+      ["daily", id, "active"],
+    );
+    assert.match(first?.name ?? "", /^backup-web-daily-20261127T100000Z-[0-9a-f]{8}$/);
+    state = await up("11:10", inputsOf(id), state);
+    state = await up("12:10", inputsOf(id), state);
+    assert.deepEqual(slots(), ["2026-11-27T11:00:00Z active", "2026-11-27T12:00:00Z active"]);
+    assert.match(
+      lines.at(-1) ?? "",
+      /took image .* of server .*; keeps 2, removed 1: .* of 2026-11-27T10:00:00Z/,
+    );
+    assert.equal((state.points as object[]).length, 2);
+  });
+
+  it("counts an image that Nova gave up for nothing, and takes the slot's image again", async () => {
+    const { id } = cloud.addServer({ name: "web" });
+    const state = await up("10:10", inputsOf(id));
+    for (let hour = 11; hour <= 13; hour++) {
+      cloud.nextImageStatus("queued");
+      await assert.rejects(
+        up(`${hour}:10`, { ...inputsOf(id), retention: { keepLast: 1 } }, state),
+        /it is still 'queued', and Nova does nothing with the server any more; undone: image /,
+      );
+    }
+    assert.deepEqual(slots(), ["2026-11-27T10:00:00Z active"], "the good one stays, nothing else");
+    cloud.nextImageStatus("killed");
+    await assert.rejects(up("14:10", inputsOf(id), state), /it went to 'killed'/);
+    await up("14:20", inputsOf(id), state);
+    assert.deepEqual(slots(), ["2026-11-27T10:00:00Z active", "2026-11-27T14:00:00Z active"]);
+  }).timeout(120_000);
+
+  it("waits for a server that is busy, or fails where it is told to", async () => {
+    const { id } = cloud.addServer({ name: "web" });
+    cloud.setTaskState(id, "image_uploading");
+    await assert.rejects(
+      up("10:10", { ...inputsOf(id), whileBusy: "fail" }),
+      /Cannot 'createImage' instance .* while it is in task_state image_uploading/,
+    );
+    setTimeout(() => cloud.setTaskState(id, null), 1500);
+    await up("10:10", inputsOf(id));
+    assert.equal(cloud.images().length, 1);
+  });
+
+  it("makes one point of a server that boots from a volume, and leaves nothing where a volume is refused", async () => {
+    const { id } = cloud.addServer({ name: "db", bootsFromVolume: true });
+    for (const _ of ["root", "data"]) await cloud.addVolume({ sizeGib: 1, sizeBytes: 4096, attachedTo: id });
+    cloud.setQuota("demo", { snapshots: 1 });
+    await assert.rejects(
+      up("10:10", inputsOf(id)),
+      /Quota exceeded.*undone: the snapshots of the server's other volumes/,
+    );
+    assert.deepEqual([cloud.images().length, cloud.snapshots().length], [0, 0]);
+    cloud.setQuota("demo", { snapshots: -1 });
+    let state = await up("10:20", inputsOf(id));
+    assert.equal((state.snapshotIds as string[]).length, 2);
+    for (const hour of [11, 12, 13]) state = await up(`${hour}:10`, inputsOf(id), state);
+    assert.deepEqual([cloud.images().length, cloud.snapshots().length], [2, 4]);
+    await at("13:20").delete("ServerBackup", "shop/prod/web-daily", { ...state, deletionPolicy: "delete" });
+    assert.deepEqual([cloud.images().length, cloud.snapshots().length], [0, 0]);
+  });
+
+  it("says of an image that was removed by hand that it has vanished, and takes it again", async () => {
+    const { id } = cloud.addServer({ name: "web" });
+    const state = await up("10:10", inputsOf(id));
+    cloud.removeImage(String(state.imageId));
+    const driver = at("10:20");
+    const { inputs } = await driver.check("ServerBackup", state, inputsOf(id));
+    assert.match((await driver.diff("ServerBackup", state, inputs)).drift.join(), /image .* has vanished/);
+    await up("10:20", inputsOf(id), state);
+    assert.deepEqual(slots(), ["2026-11-27T10:00:00Z active"]);
+  });
+
+  it("keeps its images when it is renamed, and those of others alone", async () => {
+    const { id } = cloud.addServer({ name: "web" });
+    const state = await up("10:10", inputsOf(id));
+    const other = await up("10:10", { ...inputsOf(id), owner: "shop/staging/web-daily" });
+    const renamed = await up("10:20", { ...inputsOf(id), owner: "shop/prod/www-daily" }, state);
+    assert.equal(renamed.imageId, state.imageId);
+    await at("10:30").delete("ServerBackup", "shop/prod/www-daily", { ...renamed, deletionPolicy: "delete" });
+    assert.deepEqual(
+      cloud.images().map(({ id }) => id),
+      [other.imageId],
+    );
+  });
+
+  it("refuses a server that is not there", async () => {
+    cloud.addServer({ name: "web" });
+    const { refusals } = await at("10:10").check(
+      "ServerBackup",
+      undefined,
+      inputsOf("00000000-0000-4000-8000-00000000dead"),
+    );
+    assert.match(refusals.map(({ reason }) => reason).join(), /does not exist in project/);
+  });
+});
