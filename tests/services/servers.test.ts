@@ -167,16 +167,18 @@ describe("servers of a real cloud", () => {
   const images = async (): Promise<{ id: string; status: string; backup_type?: string }[]> =>
     (await demo.call("GET", "image", "/v2/images?managed-by=pulumi-openstack-backup")).body.images;
 
+  const daily = (serverId: unknown): Properties => ({
+    owner: "shop/prod/daily",
+    serverId,
+    schedule: "0 * * * *",
+    retention: { keepLast: 1 },
+    deletionPolicy: "delete",
+    timeoutSeconds: 60,
+  });
+
   /** Runs that take a point each, and the state after the last. */
   async function backedUp(serverId: unknown, slots: readonly string[]): Promise<Properties> {
-    const given: Properties = {
-      owner: "shop/prod/daily",
-      serverId,
-      schedule: "0 * * * *",
-      retention: { keepLast: 1 },
-      deletionPolicy: "delete",
-      timeoutSeconds: 60,
-    };
+    const given = daily(serverId);
     let state: Properties | undefined;
     for (const slot of slots) {
       const run = driver(slot);
@@ -204,7 +206,7 @@ describe("servers of a real cloud", () => {
     const createBackup = { name: "of the old script", backup_type: "weekly", rotation: 1 };
     await demo.call("POST", "compute", `/servers/${servers[0]?.id}/action`, { createBackup });
     const renamed = driver("15:20");
-    const moved = { ...state, owner: "shop/prod/renamed" };
+    const moved = { ...daily(servers[0]?.id), owner: "shop/prod/renamed" };
     const { inputs } = await renamed.check("ServerBackup", state, moved);
     const handed = { ...inputs, ...(await renamed.update("ServerBackup", "shop/prod/daily", state, inputs)) };
     assert.equal(handed.imageId, state.imageId);
@@ -246,7 +248,7 @@ describe("servers of a real cloud", () => {
       admin.call("PUT", "volumev3", `/os-quota-sets/${demo.projectId}`, { quota_set: { snapshots: count } });
     await limit(3);
     const run = driver("18:10");
-    const { inputs } = await run.check("ServerBackup", state, state);
+    const { inputs } = await run.check("ServerBackup", state, daily(server.id));
     await assert.rejects(
       run.update("ServerBackup", "shop/prod/daily", state, inputs),
       /HTTP 403|HTTP 413|quota/i,
