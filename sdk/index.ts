@@ -1,6 +1,11 @@
 /** What a stack author imports. */
 export { CinderSnapshot, type CinderSnapshotArgs } from "./cinder-snapshot";
 export {
+  type PlannedBackup,
+  ServerBackupPlan,
+  type ServerBackupPlanArgs,
+} from "./components/server-backup-plan";
+export {
   type SelectedServers,
   SnapshotSchedule,
   type SnapshotScheduleArgs,

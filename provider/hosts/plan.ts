@@ -26,6 +26,7 @@ interface StoredPoint {
   /** Of a server's point: by the volume's id. */
   snapshots?: Record<string, string>;
   resticSnapshotId?: string;
+  imageId?: string;
 }
 
 const ours = /^pulumi-nodejs:dynamic\/openstackbackup:(\w+)$/;
@@ -101,6 +102,7 @@ export async function leavingOf(
           snapshots ? Object.values(snapshots) : [String(snapshotId)],
         );
       });
+    if (type === "ServerBackup") return points.map(point => String(point.imageId));
     if (type === "ResticBackup") return points.map(point => String(point.resticSnapshotId));
     if (type === "VolumeRestore" && outputs.volumeId) return [String(outputs.volumeId)];
     return [];
@@ -112,6 +114,7 @@ export async function leavingOf(
 const things: Record<string, string> = {
   CinderSnapshot: "Cinder point",
   ServerSnapshot: "Cinder snapshot",
+  ServerBackup: "image",
   ResticBackup: "restic point",
   VolumeRestore: "restored volume",
 };

@@ -18,7 +18,7 @@ const engines: [string, typeof embeddedStack][] = [
 ];
 
 for (const [engine, open] of engines)
-  describe(`Snapmanager's file on ${engine}`, function () {
+  describe(`The examples of servers on ${engine}`, function () {
     this.timeout(120_000);
     let cloud: Devcloud;
     let root: string;
@@ -29,8 +29,7 @@ for (const [engine, open] of engines)
     beforeEach(async () => {
       root = await mkdtemp(path.join(tmpdir(), "osbackup-schedule-"));
       cloud = await startDevcloud({ statusDelayMs: 5 });
-      project = path.join(root, "examples", "snapmanager");
-      await cp(path.join(__dirname, "../../examples/snapmanager"), project, { recursive: true });
+      await cp(path.join(__dirname, "../../examples"), path.join(root, "examples"), { recursive: true });
       await writeFile(path.join(root, "package.json"), JSON.stringify({ private: true }));
       await symlink(path.join(__dirname, "../../node_modules"), path.join(root, "node_modules"), "dir");
       for (const name of ["engine", "home"]) await mkdir(path.join(root, name));
@@ -41,8 +40,15 @@ for (const [engine, open] of engines)
         PULUMI_NODEJS_TRANSPILE_ONLY: "true",
         ...cloud.environment,
       });
-      stack = await open({ project, directory: path.join(root, "engine"), environment });
+      await begin("snapmanager");
     });
+
+    async function begin(example: string): Promise<void> {
+      project = path.join(root, "examples", example);
+      const directory = path.join(root, "engine", example);
+      await mkdir(directory);
+      stack = await open({ project, directory, environment });
+    }
 
     afterEach(async () => {
       await cloud.stop();
@@ -156,5 +162,47 @@ for (const [engine, open] of engines)
         assert.ok(!/\n\s+at .*\(/.test(output), output);
       }
       assert.deepEqual(cloud.snapshots(), []);
+    });
+
+    it("rotate the images of a server by their types, and leave them to it", async () => {
+      await begin("server-backup");
+      await server("web", 0);
+      await stack.setConfig("server", "web", false);
+      const preview = await run("preview", "2026-11-27T01:30:00Z");
+      assert.match(preview.output, /will take the image of 2026-11-27T01:01:00Z of server web; keeps 1/);
+      assert.equal(cloud.images().length, 0);
+      const types = () =>
+        cloud
+          .images()
+          .map(
+            ({ properties, status }) => `${properties.backup_type} ${properties["osbackup-slot"]} ${status}`,
+          )
+          .sort();
+      await run("up", "2026-11-27T01:30:00Z");
+      const first = [
+        "daily 2026-11-27T01:01:00Z active",
+        "monthly 2026-11-01T03:01:00Z active",
+        "weekly 2026-11-22T02:01:00Z active",
+        "yearly 2026-01-01T04:01:00Z active",
+      ];
+      assert.deepEqual(types(), first);
+      const second = await run("up", "2026-11-28T01:30:00Z");
+      assert.match(second.output, /daily: 2 images, newest/);
+      assert.deepEqual(
+        types(),
+        ["daily 2026-11-27T01:01:00Z active", "daily 2026-11-28T01:01:00Z active", ...first.slice(1)].sort(),
+      );
+      const destroyed = await run("destroy", "2026-11-28T02:00:00Z");
+      assert.match(destroyed.output, /deletionPolicy is 'retain': 2 images stay/);
+      assert.equal(types().length, 5);
+    });
+
+    it("refuse a server that is not there", async () => {
+      await begin("server-backup");
+      await server("web", 0);
+      await stack.setConfig("server", "wbe", false);
+      const { exitCode, output } = await stack.run("up");
+      assert.notEqual(exitCode, 0);
+      assert.match(output, /0 servers are called 'wbe', see `openstack server list`/);
     });
   });
