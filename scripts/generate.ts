@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import ts from "typescript";
 import { z } from "zod";
 import { registry } from "../provider/resources/registry";
 import { repositoryAccess } from "../provider/resources/repository-access";
@@ -151,7 +152,40 @@ function referenceText(): string {
       ].join("\n"),
     );
   }
+  parts.push(...componentParts());
   return `${parts.join("\n\n")}\n`;
+}
+
+/** The components and their arguments, with what their comments in the SDK say. */
+function componentParts(): string[] {
+  const folder = join(root, "sdk", "components");
+  const files = readdirSync(folder).map(file => join(folder, file));
+  const program = ts.createProgram(files, { strict: true, module: ts.ModuleKind.Node20, skipLibCheck: true });
+  const checker = program.getTypeChecker();
+  const commentOf = (symbol: ts.Symbol) =>
+    ts.displayPartsToString(symbol.getDocumentationComment(checker)).replaceAll("\n", " ");
+  return files.flatMap(file => {
+    const source = program.getSourceFile(file);
+    const exported = source && checker.getSymbolAtLocation(source);
+    return (exported ? checker.getExportsOfModule(exported) : []).flatMap(symbol => {
+      const args =
+        exported && checker.getExportsOfModule(exported).find(({ name }) => name === `${symbol.name}Args`);
+      if (!args) return [];
+      const inputs = checker.getPropertiesOfType(checker.getDeclaredTypeOfSymbol(args));
+      return [
+        `## ${symbol.name}`,
+        `${commentOf(symbol)} A component.`,
+        [
+          "| Input | |",
+          "|---|---|",
+          ...inputs.map(input => {
+            const required = (input.flags & ts.SymbolFlags.Optional) === 0 ? "**Required.** " : "";
+            return `| \`${input.name}\` | ${cell(required + commentOf(input))} |`;
+          }),
+        ].join("\n"),
+      ];
+    });
+  });
 }
 
 function rows(key: string, field: JsonSchema, required: boolean): string[] {

@@ -97,6 +97,10 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       const other = state && store.isElsewhere?.(given, state) ? state.points.length : 0;
       return [
         sentence(
+          // of a lost state, or of a resource that is replaced by itself
+          state === undefined && staying.length > 0
+            ? `will adopt ${staying.length} ${store.noun}${staying.length === 1 ? "" : "s"}`
+            : undefined,
           ...adopted.map(point => `will adopt snapshot ${describePoint(point)}`),
           isDue ? store.announce(given) : undefined,
           tally(keep.length, [...superseded, ...remove], removes),
