@@ -8,7 +8,7 @@ import { takeSnapshot } from "./cinder/snapshots";
 import { hostOf } from "./cinder/volumes";
 import { Cloud, type SnapshotListener } from "./cloud";
 import { type Fault, Faults } from "./faults";
-import { Glance, imagePath } from "./glance";
+import { Glance, imagePath, newImage } from "./glance";
 import { type HttpRequest, HttpServer, type Reply } from "./http";
 import { addUser, defaultUsers, type User, type UserOptions } from "./identities";
 import { identityPath, Keystone, volumePath } from "./keystone";
@@ -331,6 +331,20 @@ export class Devcloud {
   /** The rows of the cloud's database, not copies of them. */
   images(): ImageRow[] {
     return [...this.cloud.images.values()];
+  }
+
+  /** Adds an image that is there at once. */
+  addImage(image: { name: string; properties: Record<string, string>; project?: string }): ImageRow {
+    const row = newImage({
+      name: image.name,
+      status: "active",
+      owner: this.projectId(image.project ?? "demo"),
+      created_at: `${this.cloud.timestamp().slice(0, 19)}Z`,
+      properties: { ...image.properties },
+    });
+    this.cloud.images.set(row.id, row);
+    this.cloud.changed();
+    return row;
   }
 
   /** Removes an image as somebody else would. */

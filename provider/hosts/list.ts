@@ -1,6 +1,6 @@
-import { instant } from "../base/marks";
+import { fromMetadata, instant, ourMark } from "../base/marks";
 import { World } from "../driver/world";
-import { parseTime } from "../openstack";
+import { ConfigError, images, parseTime } from "../openstack";
 import { inventoryOf } from "../operations/inventory";
 import { nearest } from "../operations/nearest";
 import { partialTag, resticPoints, unprovenTag } from "../operations/restic-set";
@@ -8,7 +8,7 @@ import type { RepositoryAccess } from "../restic";
 
 /** One recovery point, wherever it is. Instants are ISO 8601 in UTC. */
 export interface ListedPoint {
-  where: "cinder" | "restic";
+  where: "cinder" | "glance" | "restic";
   owner: string;
   id: string;
   slot: string;
@@ -31,7 +31,11 @@ export async function list(options: {
   json?: boolean;
 }): Promise<void> {
   const world = new World({}, line => console.error(line));
-  const points = await cinderPoints(world, options).catch((error: unknown): ListedPoint[] => {
+  const inCloud = async () => [
+    ...(await cinderPoints(world, options)),
+    ...(await imagesOfServers(world, options)),
+  ];
+  const points = await inCloud().catch((error: unknown): ListedPoint[] => {
     // On the bad day the cloud may be gone and the repository is what counts.
     if (options.repository === undefined) throw error;
     console.error(`warning: the cloud's points are not listed: ${(error as Error).message}`);
@@ -61,6 +65,32 @@ async function cinderPoints(world: World, options: { cloud?: string }): Promise<
     volumeId: row.volume_id,
     sizeGib: row.size,
   }));
+}
+
+/** None where the cloud has no image service. */
+async function imagesOfServers(world: World, options: { cloud?: string }): Promise<ListedPoint[]> {
+  const session = world.session({ cloud: options.cloud });
+  try {
+    await session.endpoint("image");
+  } catch (error) {
+    if (error instanceof ConfigError) return [];
+    throw error;
+  }
+  const found = await images.list(session, ourMark);
+  const points = found.flatMap(row => {
+    const mark = fromMetadata(images.propertiesOf(row));
+    return mark ? [{ row, mark }] : [];
+  });
+  return points
+    .map(({ row, mark }) => ({
+      where: "glance" as const,
+      owner: mark.owner,
+      id: row.id,
+      slot: mark.slot ?? "",
+      takenAt: mark.takenAt ?? instant(parseTime(row.created_at)),
+      status: row.status,
+    }))
+    .sort((a, b) => (a.takenAt < b.takenAt ? 1 : -1));
 }
 
 async function repositoryPoints(world: World, url: string): Promise<ListedPoint[]> {

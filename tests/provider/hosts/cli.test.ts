@@ -124,17 +124,28 @@ describe("osbackup", function () {
       ["restic", mark.owner, at, at, rows[1]?.[4], "-", "good", kept.snapshotId.slice(0, 8)],
     ]);
     assert.match(rows[1]?.[4] ?? "", /^\d+ (min|h|d)$/);
+    cloud.addServer({ name: "web" });
+    const image = cloud.addImage({
+      name: "of web",
+      properties: toMetadata({ ...mark, owner: "shop/prod/web" }),
+    });
+    cloud.addImage({ name: "foreign", properties: {} });
+    const withImages = await osbackup([...words, "--owner", "shop/prod/web"], { RESTIC_PASSWORD: password });
+    assert.match(withImages.out, new RegExp(`^glance +shop/prod/web .* active +${image.id}$`, "m"));
+    assert.equal(withImages.out.trimEnd().split("\n").length, 2);
     assert.ok(!shown.out.includes(foreign.id));
     const json = JSON.parse((await osbackup([...words, "--json"], { RESTIC_PASSWORD: password })).out);
     assert.deepEqual(
-      json.map(({ where, id }: { where: string; id: string }) => [where, id]),
+      json
+        .filter(({ where }: { where: string }) => where !== "glance")
+        .map(({ where, id }: { where: string; id: string }) => [where, id]),
       rows.slice(1).map(row => [row[0], row[7]]),
     );
     const others = await osbackup([...words, "--owner", "shop/prod/pgs"], { RESTIC_PASSWORD: password });
     assert.equal(others.code, 1);
     assert.match(
       others.err,
-      /no recovery point of shop\/prod\/pgs, did you mean 'shop\/prod\/pg'\?; there are points of shop\/prod\/pg\n/,
+      /no recovery point of shop\/prod\/pgs, did you mean 'shop\/prod\/pg'\?; there are points of shop\/prod\/pg, shop\/prod\/web\n/,
     );
   });
 

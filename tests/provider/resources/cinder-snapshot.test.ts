@@ -73,7 +73,9 @@ describe("CinderSnapshot", () => {
 
   it("knows the points that are there in a preview where the state was lost", async () => {
     await runAt(10).up("CinderSnapshot", given("pg"));
-    assert.deepEqual((await runAt(10).preview("CinderSnapshot", given("pg"))).plan, ["will adopt 1 recovery point; keeps 1"]);
+    assert.deepEqual((await runAt(10).preview("CinderSnapshot", given("pg"))).plan, [
+      "will adopt 1 recovery point; keeps 1",
+    ]);
   });
 
   it("names the snapshot that it will adopt, and counts it", async () => {

@@ -243,7 +243,10 @@ describe("ResticBackup", function () {
     const made = await up(runAt(10), 10, "a");
     const { snapshotId, slot, takenAt, temporaryVolume, repository } = made;
     const given = { owner: "shop/prod/a", snapshotId, slot, takenAt, temporaryVolume, repository };
-    assert.deepEqual(await runAt(10).preview("ResticBackup", given), { drift: [], plan: ["will adopt 1 restic snapshot; keeps 1"] });
+    assert.deepEqual(await runAt(10).preview("ResticBackup", given), {
+      drift: [],
+      plan: ["will adopt 1 restic snapshot; keeps 1"],
+    });
     const nowhere = { ...given, repository: { url: path.join(work, "nowhere"), password } };
     assert.deepEqual((await runAt(10).preview("ResticBackup", nowhere)).plan, [
       `will back up the recovery point of ${slot} into the repository; keeps 1`,
