@@ -225,12 +225,14 @@ function formatted(file: string, text: string): string {
   });
 }
 
-const files: [string, string][] = [
-  ["sdk/generated.ts", formatted("sdk/generated.ts", sdkText())],
-  ["docs/reference.md", referenceText()],
+// in this order: the reference reads the comments of what is generated for the SDK
+const files: [string, () => string][] = [
+  ["sdk/generated.ts", () => formatted("sdk/generated.ts", sdkText())],
+  ["docs/reference.md", referenceText],
 ];
 let stale = 0;
-for (const [file, text] of files) {
+for (const [file, textOf] of files) {
+  const text = textOf();
   const path = join(root, file);
   if (!process.argv.includes("--check")) writeFileSync(path, text);
   else if (readFileSync(path, "utf8") !== text) {

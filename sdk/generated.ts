@@ -238,7 +238,7 @@ export interface ServerBackupInputs {
   backupType?: pulumi.Input<string | undefined>;
   /** Image names are `{namePrefix}-{set}-{timestamp}-{digest}`; the digest tells them from other stacks'. Default `"backup"`. */
   namePrefix?: pulumi.Input<string | undefined>;
-  /** What to do while Nova works on the server otherwise, such as another backup: 'wait' (default) or 'fail'. Default `"wait"`. */
+  /** What to do while Nova works on the server otherwise, such as another backup: 'wait' (default; 10 minutes at most) or 'fail'. Default `"wait"`. */
   whileBusy?: pulumi.Input<"wait" | "fail" | undefined>;
   /** Wait for the server to be idle, and for the image to be `active`, in seconds. Default `3600`. */
   timeoutSeconds?: pulumi.Input<number | undefined>;

@@ -163,9 +163,12 @@ async function taskOf({ session, serverId, signal }: ImageSet): Promise<string |
   return (await servers.get(session, serverId, { signal }))["OS-EXT-STS:task_state"] ?? undefined;
 }
 
+/** A server whose task never ends must not hold every run of the stack for the time that an upload may take. */
+const longestBusySeconds = 600;
+
 /** Asks for the image, once the server is idle. */
 async function begun(set: ImageSet, take: TakeImage): Promise<string> {
-  const until = Date.now() + set.timeoutSeconds * 1000;
+  const until = Date.now() + Math.min(set.timeoutSeconds, longestBusySeconds) * 1000;
   const metadata = { ...take.metadata, ...toMetadata(take.mark) };
   for (let wait = 500; ; wait = Math.min(2 * wait, 10_000)) {
     try {

@@ -12,7 +12,7 @@ import {
 import { decide, removeEach } from "../operations/set-point";
 import { describePoint } from "../operations/words";
 import { nextDue, retentionOf, setNameOf } from "./inputs";
-import { markOf, nameOf, removal } from "./point-set";
+import { markOf, nameOf, ownersBefore, removal, runOf, wantsPoint } from "./point-set";
 import type { PointStore, Taken } from "./point-store";
 import type { Context } from "./resource";
 import type { Inputs, Outputs } from "./server-backup-schema";
@@ -30,15 +30,14 @@ export const imageStore: PointStore<Inputs, Outputs, ImagePoint, Own> = {
   done: "the image was taken",
   idKey: "imageId",
 
-  // not while paused, and not with a schedule's count of 0
-  wants: given => (given.schedule === undefined ? !given.paused : given.slot !== ""),
+  wants: wantsPoint,
   momentOf: (_given, context) => context.now,
 
-  // those of a renamed resource carry its former name until it runs
   async before(given, state, context) {
-    const owners = new Set([given.owner, ...(state?.owner === undefined ? [] : [state.owner])]);
     const set = setOf(given, context);
-    return (await Promise.all([...owners].map(owner => imagePoints({ ...set, owner })))).flat();
+    return (
+      await Promise.all(ownersBefore(given, state).map(owner => imagePoints({ ...set, owner })))
+    ).flat();
   },
   present: (state, context) => imagePoints(setOf(state, context)),
   judge: (points, given, asOf) => decide(points, retentionOf(given), { asOf, timeZone: given.timeZone }),
@@ -48,8 +47,7 @@ export const imageStore: PointStore<Inputs, Outputs, ImagePoint, Own> = {
   },
 
   coming: () => ({ name: "", status: "active", sizeBytes: 0, snapshotIds: [] }),
-  announce: given =>
-    `will take the image of ${given.slot || "now"}${given.trigger ? ` (trigger '${given.trigger}')` : ""} of ${labelOf(given)}`,
+  announce: given => `will take the image of ${runOf(given)} of ${labelOf(given)}`,
   describe: point => ({ name: point.name, ...(point.good ? {} : { status: point.ailment ?? point.status }) }),
   wasGood: ({ status }) => status === undefined,
   current: point => ({

@@ -189,7 +189,7 @@ type Retained = { retention?: z.output<typeof retention> | undefined };
 /** Points that are Cinder snapshots cannot be kept for their tags. */
 export function noTags({ retention }: Retained): Refusal[] {
   return retention?.keepTags
-    ? [{ property: "retention.keepTags", reason: "Cinder snapshots carry no tags, use it on ResticBackup" }]
+    ? [{ property: "retention.keepTags", reason: "restic's points alone carry tags, use it on ResticBackup" }]
     : [];
 }
 

@@ -179,6 +179,19 @@ export function markOf(given: Given, state: Run | undefined, takenAt: Date): Mar
   };
 }
 
+/** Whether a set takes a point by its timing: not while paused, and not with a schedule's count of 0. */
+export const wantsPoint = (given: Given & { schedule?: string | undefined; paused: boolean }): boolean =>
+  given.schedule === undefined ? !given.paused : given.slot !== "";
+
+/** Whose marks the points of a set carry before a run: those of a renamed resource have its former name until then. */
+export const ownersBefore = (given: Given, state: Given | undefined): string[] => [
+  ...new Set([given.owner, ...(state?.owner === undefined ? [] : [state.owner])]),
+];
+
+/** "2026-11-22T10:00:00Z (trigger 'before-upgrade')", for what a preview announces. */
+export const runOf = ({ slot, trigger }: Run): string =>
+  `${slot || "now"}${trigger ? ` (trigger '${trigger}')` : ""}`;
+
 /** The operator's pattern; the timestamp is the slot's, so that the name says which slot it is. */
 export function nameOf(given: Given & { namePrefix: string }, now: Date, longest = 255): string {
   const stamp = (given.slot || instant(now)).replaceAll(/[-:]/g, "");

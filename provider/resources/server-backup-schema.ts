@@ -37,7 +37,7 @@ export const inputs = z.object({
     .enum(["wait", "fail"])
     .default("wait")
     .describe(
-      "What to do while Nova works on the server otherwise, such as another backup: 'wait' (default) or 'fail'.",
+      "What to do while Nova works on the server otherwise, such as another backup: 'wait' (default; 10 minutes at most) or 'fail'.",
     ),
   timeoutSeconds: z
     .number()

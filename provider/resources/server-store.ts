@@ -11,7 +11,7 @@ import {
 import { decide, removeEach } from "../operations/set-point";
 import { describePoint } from "../operations/words";
 import { nextDue, retentionOf } from "./inputs";
-import { markOf, nameOf, removal } from "./point-set";
+import { markOf, nameOf, ownersBefore, removal, runOf, wantsPoint } from "./point-set";
 import type { PointStore, Taken } from "./point-store";
 import type { Context } from "./resource";
 import type { Inputs, Outputs } from "./server-snapshot-schema";
@@ -26,15 +26,14 @@ export const serverStore: PointStore<Inputs, Outputs, ServerPoint, Own> = {
   done: "the recovery point was taken",
   idKey: "pointId",
 
-  // not while paused, and not with a schedule's count of 0
-  wants: given => (given.schedule === undefined ? !given.paused : given.slot !== ""),
+  wants: wantsPoint,
   momentOf: (_given, context) => context.now,
 
-  // those of a renamed resource carry its former name until it runs
   async before(given, state, context) {
-    const owners = new Set([given.owner, ...(state?.owner === undefined ? [] : [state.owner])]);
     const set = setOf(given, context);
-    return (await Promise.all([...owners].map(owner => serverPoints({ ...set, owner })))).flat();
+    return (
+      await Promise.all(ownersBefore(given, state).map(owner => serverPoints({ ...set, owner })))
+    ).flat();
   },
   present: (state, context) => serverPoints(setOf(state, context)),
   judge: (points, given, asOf) => decide(points, retentionOf(given), { asOf, timeZone: given.timeZone }),
@@ -44,9 +43,7 @@ export const serverStore: PointStore<Inputs, Outputs, ServerPoint, Own> = {
   },
 
   coming: () => ({ name: "", parts: [], expected: 0 }),
-  announce: given =>
-    `will take the recovery point of ${given.slot || "now"}${given.trigger ? ` (trigger '${given.trigger}')` : ""} ` +
-    `of all volumes of ${labelOf(given)}`,
+  announce: given => `will take the recovery point of ${runOf(given)} of all volumes of ${labelOf(given)}`,
   describe: point => ({
     name: point.name,
     snapshots: Object.fromEntries(point.parts.map(({ volumeId, snapshotId }) => [volumeId, snapshotId])),

@@ -15,7 +15,7 @@ import {
 import { describePoint } from "../operations/words";
 import type { Inputs, Outputs } from "./cinder-snapshot-schema";
 import { nextDue, retentionOf } from "./inputs";
-import { markOf, nameOf, removal } from "./point-set";
+import { markOf, nameOf, ownersBefore, removal, runOf, wantsPoint } from "./point-set";
 import type { PointStore, Taken } from "./point-store";
 import type { Context } from "./resource";
 
@@ -29,15 +29,12 @@ export const snapshotStore: PointStore<Inputs, Outputs, SnapshotPoint, Own> = {
   done: "the recovery point was taken",
   idKey: "snapshotId",
 
-  // not while paused, and not with a schedule's count of 0
-  wants: given => (given.schedule === undefined ? !given.paused : given.slot !== ""),
+  wants: wantsPoint,
   momentOf: (_given, context) => context.now,
 
-  // those of a renamed resource carry its former name until it runs
   async before(given, state, context) {
-    const owners = new Set([given.owner, ...(state?.owner === undefined ? [] : [state.owner])]);
     const members = setOf(given, context);
-    return (await Promise.all([...owners].map(owner => points({ ...members, owner })))).flat();
+    return (await Promise.all(ownersBefore(given, state).map(owner => points({ ...members, owner })))).flat();
   },
   present: (state, context) => points(setOf(state, context)),
   judge: (members, given, asOf) =>
@@ -61,8 +58,7 @@ export const snapshotStore: PointStore<Inputs, Outputs, SnapshotPoint, Own> = {
   },
 
   coming: given => ({ name: "", status: "available", sizeGib: 0, copy: copyOf(given) }),
-  announce: ({ slot, trigger }) =>
-    `will take the recovery point of ${slot || "now"}${trigger ? ` (trigger '${trigger}')` : ""}`,
+  announce: given => `will take the recovery point of ${runOf(given)}`,
   describe: ({ name, status }) => ({ name, ...(status === "available" ? {} : { status }) }),
   wasGood: ({ status = "available" }) => status === "available",
   current: point => ({

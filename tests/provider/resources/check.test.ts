@@ -84,7 +84,7 @@ describe("check", () => {
   it("refuses keepTags for Cinder snapshots, which carry none", async () => {
     assert.deepEqual(
       await refusals("CinderSnapshot", { volumeId, retention: { keepLast: 1, keepTags: [["a"]] } }),
-      ["retention.keepTags: Cinder snapshots carry no tags, use it on ResticBackup"],
+      ["retention.keepTags: restic's points alone carry tags, use it on ResticBackup"],
     );
   });
 
