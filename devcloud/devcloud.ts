@@ -329,6 +329,11 @@ export class Devcloud {
   }
 
   /** The rows of the cloud's database, not copies of them. */
+  servers(): ServerRow[] {
+    return [...this.cloud.servers.values()];
+  }
+
+  /** The rows of the cloud's database, not copies of them. */
   images(): ImageRow[] {
     return [...this.cloud.images.values()];
   }

@@ -25,7 +25,7 @@ export interface RunOptions {
   signal?: AbortSignal;
 }
 
-/** Runs a cloud with two sample volumes until it is told to end, after printing how to reach it. */
+/** Runs a cloud with three sample volumes, one of them a server's, until it is told to end, after printing how to reach it. */
 export async function runDevcloud(options: RunOptions = {}): Promise<void> {
   const print = options.print ?? (line => process.stdout.write(`${line}\n`));
   const devcloud = await startDevcloud({
@@ -42,6 +42,8 @@ export async function runDevcloud(options: RunOptions = {}): Promise<void> {
     print("# volumes:");
     for (const { id, name, size, status } of devcloud.volumes())
       print(`#   ${id}  ${name}  ${size} GiB  ${status}`);
+    print("# servers:");
+    for (const { id, name } of devcloud.servers()) print(`#   ${id}  ${name}`);
     print("# end it with Ctrl-C");
     await told(options.signal);
   } finally {
@@ -68,6 +70,9 @@ async function addSamples(devcloud: Devcloud, print: (line: string) => void): Pr
         await devcloud.addVolume({ name, sizeGib: 1, metadata });
       }
     }
+    // for schedules and images of servers; its volume is empty
+    const { id } = devcloud.addServer({ name: "web" });
+    await devcloud.addVolume({ name: "web-data", sizeGib: 1, sizeBytes: 1 << 20, attachedTo: id });
   } finally {
     await fs.rm(staging, { recursive: true, force: true });
   }

@@ -24,7 +24,7 @@ function wholeNumber(text: string): number {
 
 program
   .command("devcloud")
-  .description("start a small OpenStack on this machine, with two sample volumes, until ^C")
+  .description("start a small OpenStack on this machine, with sample volumes and a server, until ^C")
   .option("--port <number>", "port on 127.0.0.1 (default: a free one)", portNumber)
   .option("--directory <path>", "keep volumes and state there (default: a temporary folder)")
   .action(async options => {

@@ -44,16 +44,22 @@ describe("runDevcloud", () => {
     }
   }
 
-  it("prints how to reach two volumes with files, and has them again the next time", async () => {
+  it("prints how to reach a server and volumes with files, and has them again the next time", async () => {
     let ids: string[] = [];
     await run(async (environment, lines) => {
       const demo = await Client.login(environment, "3.71");
       const { volumes } = (await demo.send("GET", "/volumes/detail")).body;
-      assert.deepEqual(volumes.map(({ name }: { name: string }) => name).sort(), ["documents", "settings"]);
+      assert.deepEqual(volumes.map(({ name }: { name: string }) => name).sort(), [
+        "documents",
+        "settings",
+        "web-data",
+      ]);
       ids = volumes.map(({ id }: { id: string }) => id).sort();
       for (const { id, name } of volumes) {
-        assert.ok(lines.includes(`#   ${id}  ${name}  1 GiB  available`));
+        const status = name === "web-data" ? "in-use" : "available";
+        assert.ok(lines.includes(`#   ${id}  ${name}  1 GiB  ${status}`));
       }
+      assert.match(lines.join("\n"), /^# servers:\n# {3}[0-9a-f-]{36} {2}web$/m);
       const settings = volumes.find(({ name }: { name: string }) => name === "settings").id;
       const attachment = await demo.send("POST", "/attachments", {
         attachment: { volume_uuid: settings, connector: { host: "h" } },
