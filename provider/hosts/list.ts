@@ -132,6 +132,7 @@ export function table(points: readonly ListedPoint[], now: Date): string {
   const columns = ["where", "owner", "slot", "takenAt", "age", "size", "status", "id"] as const;
   const cells = points.map(point => ({
     ...point,
+    slot: point.slot || "-",
     age: ageOf(point.takenAt, now),
     size: point.sizeGib === undefined ? "-" : `${point.sizeGib} GiB`,
   }));

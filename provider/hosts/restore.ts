@@ -88,7 +88,8 @@ async function restoreVolume(world: World, id: string, options: RestoreOptions):
     throw new Error(refusals.map(({ property, reason }) => `${property}: ${reason}`).join("; "));
   const made = await driver.create(type, inputs);
   // a killed restore is gone on with; from here on the volume is its user's, and the next restore makes another
-  await new Driver(world).delete(type, made.id, { ...inputs, ...made.outputs });
+  const quiet = new World({}, () => {});
+  await new Driver(quiet).delete(type, made.id, { ...inputs, ...made.outputs });
   const { restoredSizeGib, capturedAt, compared } = made.outputs;
   console.log(`volume ${made.id}: ${restoredSizeGib} GiB, data of ${capturedAt}; compared: ${compared}`);
   console.log(`attach it with \`openstack server add volume SERVER ${made.id}\``);

@@ -65,9 +65,12 @@ function summaryOf({ name, set }: CopySetOfServer): pulumi.Output<string> {
     .all([set.points, set.volumes, set.takenAt, set.nextDue])
     .apply(
       ([points, volumes, newest, next]) =>
-        `${name}: ${points.length} points of ${volumes.length} volumes, newest ${newest || "none"}, next ${next || "none"}`,
+        `${name}: ${counted(points, "point")} of ${counted(volumes, "volume")}, newest ${newest || "none"}, next ${next || "none"}`,
     );
 }
+
+const counted = (list: readonly unknown[], what: string): string =>
+  `${list.length} ${what}${list.length === 1 ? "" : "s"}`;
 
 /** One copy set of one server. */
 interface Member {

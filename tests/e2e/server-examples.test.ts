@@ -96,7 +96,7 @@ for (const [engine, open] of engines)
       const first = await run("up", "2026-11-27T12:30:00Z");
       assert.match(
         first.output,
-        /hourly of web\.example\.com: 1 points of 2 volumes, newest 2026-11-27T12:30:00Z, next 2026-11-27T14:00:00Z/,
+        /hourly of web\.example\.com: 1 point of 2 volumes, newest 2026-11-27T12:30:00Z, next 2026-11-27T14:00:00Z/,
       );
       assert.deepEqual(taken("web.example.com"), [
         "hourly 2026-11-27T02:00:00Z",
@@ -142,7 +142,7 @@ for (const [engine, open] of engines)
       const second = await run("up", "2026-11-27T14:30:00Z");
       // 15:15 in Prague
       assert.deepEqual(taken("late"), ["general 2026-11-27T14:15:00Z"]);
-      assert.match(second.output, /hourly of www: 2 points of 1 volumes/);
+      assert.match(second.output, /hourly of www: 2 points of 1 volume/);
     });
 
     it("refuses what is wrong in the file before anything is made", async () => {
