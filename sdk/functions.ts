@@ -1,12 +1,12 @@
 import * as pulumi from "@pulumi/pulumi";
 import type * as provider from "pulumi-openstack-backup/functions";
 
-export type { ServerInfo, VolumeInfo } from "pulumi-openstack-backup/functions";
+export type { ListedPoint as RecoveryPoint, ServerInfo, VolumeInfo } from "pulumi-openstack-backup/functions";
 
 /** Which servers or volumes, of which cloud. */
 export type Where = provider.Where;
 
-type Given = { [Key in keyof Where]?: pulumi.Input<Where[Key]> };
+type Inputs<Of> = { [Key in keyof Of]?: pulumi.Input<Of[Key]> };
 
 /** The package by its name, and only when it is needed: a program that asks nothing loads none of it. */
 export const functions = (): typeof provider =>
@@ -24,7 +24,7 @@ export function getServers(where: Where = {}): Promise<provider.ServerInfo[]> {
 }
 
 /** `getServers` of what is known only when the program runs. */
-export function getServersOutput(where: Given = {}): pulumi.Output<provider.ServerInfo[]> {
+export function getServersOutput(where: Inputs<Where> = {}): pulumi.Output<provider.ServerInfo[]> {
   return pulumi.output(where).apply(known => getServers(known as Where));
 }
 
@@ -37,6 +37,33 @@ export function getVolumes(where: Where = {}): Promise<provider.VolumeInfo[]> {
 }
 
 /** `getVolumes` of what is known only when the program runs. */
-export function getVolumesOutput(where: Given = {}): pulumi.Output<provider.VolumeInfo[]> {
+export function getVolumesOutput(where: Inputs<Where> = {}): pulumi.Output<provider.VolumeInfo[]> {
   return pulumi.output(where).apply(known => getVolumes(known as Where));
+}
+
+/** The recovery points in the cloud, of every stack: Cinder snapshots, then images of servers, newest first. */
+export function listRecoveryPoints(which: provider.OfOwner = {}): Promise<provider.ListedPoint[]> {
+  return functions().listRecoveryPoints(config(), which);
+}
+
+/** `listRecoveryPoints` of what is known only when the program runs. */
+export function listRecoveryPointsOutput(
+  which: Inputs<provider.OfOwner> = {},
+): pulumi.Output<provider.ListedPoint[]> {
+  return pulumi.output(which).apply(known => listRecoveryPoints(known as provider.OfOwner));
+}
+
+/**
+ * The project's volumes that have no good recovery point in Cinder, of any stack, or none younger than `maxAgeHours`, by
+ * name. What only a repository holds is not asked for.
+ */
+export function getUnprotectedVolumes(which: provider.Unprotected = {}): Promise<provider.VolumeInfo[]> {
+  return functions().getUnprotectedVolumes(config(), which);
+}
+
+/** `getUnprotectedVolumes` of what is known only when the program runs. */
+export function getUnprotectedVolumesOutput(
+  which: Inputs<provider.Unprotected> = {},
+): pulumi.Output<provider.VolumeInfo[]> {
+  return pulumi.output(which).apply(known => getUnprotectedVolumes(known as provider.Unprotected));
 }

@@ -14,8 +14,13 @@ export { VolumeBackup, type VolumeBackupArgs } from "./components/volume-backup"
 export {
   getServers,
   getServersOutput,
+  getUnprotectedVolumes,
+  getUnprotectedVolumesOutput,
   getVolumes,
   getVolumesOutput,
+  listRecoveryPoints,
+  listRecoveryPointsOutput,
+  type RecoveryPoint,
   type ServerInfo,
   type VolumeInfo,
   type Where,

@@ -1,6 +1,9 @@
-import { World } from "../driver/world";
+import { clock, World } from "../driver/world";
 import { type Session, servers, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
+import { cloudPoints, type ListedPoint } from "./list";
+
+export type { ListedPoint } from "./list";
 
 /** What programs ask of the cloud before they declare anything. Each call asks anew. */
 
@@ -85,6 +88,46 @@ function volumeInfo({ id, name, size, status, metadata, attachments }: Volume): 
     metadata,
     ...(attached?.server_id && { serverId: attached.server_id, device: attached.device ?? "" }),
   };
+}
+
+/** Which points. */
+export interface OfOwner extends Place {
+  /** Only those of this owner, `<project>/<stack>/<resource>`. */
+  owner?: string;
+}
+
+/** The recovery points in the cloud, of every stack: Cinder snapshots, then images of servers, newest first. */
+export async function listRecoveryPoints(
+  config: Config,
+  { owner, ...place }: OfOwner = {},
+): Promise<ListedPoint[]> {
+  const points = await cloudPoints(sessionOf(config, place));
+  return points.filter(point => (owner ?? point.owner) === point.owner);
+}
+
+/** What counts as protection. */
+export interface Unprotected extends Where {
+  /** How old the newest point may be, in hours. Default: any age. */
+  maxAgeHours?: number;
+}
+
+/**
+ * The project's volumes that have no good recovery point of this project's in Cinder, of any stack, by name. What only a
+ * repository holds is not asked for.
+ */
+export async function getUnprotectedVolumes(
+  config: Config,
+  { maxAgeHours = Number.POSITIVE_INFINITY, ...where }: Unprotected = {},
+): Promise<VolumeInfo[]> {
+  const { cloud, region } = where;
+  const place = { ...(cloud !== undefined && { cloud }), ...(region !== undefined && { region }) };
+  const [all, points] = await Promise.all([getVolumes(config, where), listRecoveryPoints(config, place)]);
+  const oldest = clock().getTime() - maxAgeHours * 3_600_000;
+  const good = points.filter(
+    ({ status, takenAt }) => status === "available" && !(Date.parse(takenAt) < oldest),
+  );
+  const protectedIds = new Set(good.map(({ volumeId }) => volumeId));
+  return all.filter(({ id }) => !protectedIds.has(id));
 }
 
 const byName = (a: { name: string; id: string }, b: { name: string; id: string }): number =>

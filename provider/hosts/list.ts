@@ -1,6 +1,6 @@
 import { fromMetadata, instant, ourMark } from "../base/marks";
 import { World } from "../driver/world";
-import { ConfigError, images, parseTime } from "../openstack";
+import { ConfigError, images, parseTime, type Session } from "../openstack";
 import { inventoryOf } from "../operations/inventory";
 import { nearest } from "../operations/nearest";
 import { partialTag, resticPoints, unprovenTag } from "../operations/restic-set";
@@ -31,10 +31,7 @@ export async function list(options: {
   json?: boolean;
 }): Promise<void> {
   const world = new World({}, line => console.error(line));
-  const inCloud = async () => [
-    ...(await cinderPoints(world, options)),
-    ...(await imagesOfServers(world, options)),
-  ];
+  const inCloud = async () => cloudPoints(world.session({ cloud: options.cloud }));
   const points = await inCloud().catch((error: unknown): ListedPoint[] => {
     // On the bad day the cloud may be gone and the repository is what counts.
     if (options.repository === undefined) throw error;
@@ -52,8 +49,14 @@ export async function list(options: {
   console.log(options.json ? JSON.stringify(own, null, 2) : table(own, new Date()));
 }
 
-async function cinderPoints(world: World, options: { cloud?: string }): Promise<ListedPoint[]> {
-  const inventory = inventoryOf(world.session({ cloud: options.cloud }));
+/** The points in the cloud: Cinder snapshots, then images of servers, each newest first. */
+export const cloudPoints = async (session: Session): Promise<ListedPoint[]> => [
+  ...(await cinderPoints(session)),
+  ...(await imagesOfServers(session)),
+];
+
+async function cinderPoints(session: Session): Promise<ListedPoint[]> {
+  const inventory = inventoryOf(session);
   const found = await inventory.ownSnapshots(mark => mark.role === "recovery-point");
   return found.map(({ row, mark }) => ({
     where: "cinder",
@@ -68,8 +71,7 @@ async function cinderPoints(world: World, options: { cloud?: string }): Promise<
 }
 
 /** None where the cloud has no image service. */
-async function imagesOfServers(world: World, options: { cloud?: string }): Promise<ListedPoint[]> {
-  const session = world.session({ cloud: options.cloud });
+async function imagesOfServers(session: Session): Promise<ListedPoint[]> {
   try {
     await session.endpoint("image");
   } catch (error) {
