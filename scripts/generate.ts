@@ -160,32 +160,45 @@ function referenceText(): string {
 function componentParts(): string[] {
   const folder = join(root, "sdk", "components");
   const files = readdirSync(folder).map(file => join(folder, file));
-  const program = ts.createProgram(files, { strict: true, module: ts.ModuleKind.Node20, skipLibCheck: true });
+  const withFunctions = ["functions.ts", "karbor.ts"].map(file => join(root, "sdk", file));
+  const options = { strict: true, module: ts.ModuleKind.Node20, skipLibCheck: true };
+  const program = ts.createProgram([...files, ...withFunctions], options);
   const checker = program.getTypeChecker();
   const commentOf = (symbol: ts.Symbol) =>
     ts.displayPartsToString(symbol.getDocumentationComment(checker)).replaceAll("\n", " ");
-  return files.flatMap(file => {
+  const exportsOf = (file: string): ts.Symbol[] => {
     const source = program.getSourceFile(file);
     const exported = source && checker.getSymbolAtLocation(source);
-    return (exported ? checker.getExportsOfModule(exported) : []).flatMap(symbol => {
-      const args =
-        exported && checker.getExportsOfModule(exported).find(({ name }) => name === `${symbol.name}Args`);
+    return exported ? checker.getExportsOfModule(exported) : [];
+  };
+
+  const components = files.flatMap(file => {
+    const symbols = exportsOf(file);
+    return symbols.flatMap(symbol => {
+      const args = symbols.find(({ name }) => name === `${symbol.name}Args`);
       if (!args) return [];
       const inputs = checker.getPropertiesOfType(checker.getDeclaredTypeOfSymbol(args));
+      const rows = inputs.map(input => {
+        const required = (input.flags & ts.SymbolFlags.Optional) === 0 ? "**Required.** " : "";
+        return `| \`${input.name}\` | ${cell(required + commentOf(input))} |`;
+      });
       return [
         `## ${symbol.name}`,
         `${commentOf(symbol)} A component.`,
-        [
-          "| Input | |",
-          "|---|---|",
-          ...inputs.map(input => {
-            const required = (input.flags & ts.SymbolFlags.Optional) === 0 ? "**Required.** " : "";
-            return `| \`${input.name}\` | ${cell(required + commentOf(input))} |`;
-          }),
-        ].join("\n"),
+        ["| Input | |", "|---|---|", ...rows].join("\n"),
       ];
     });
   });
+  const functions = withFunctions
+    .flatMap(exportsOf)
+    .filter(({ flags, name }) => flags & ts.SymbolFlags.Function && !name.endsWith("Output"))
+    .map(symbol => `| \`${symbol.name}\` | ${cell(commentOf(symbol))} |`);
+  return [
+    ...components,
+    "## Functions",
+    "Those that ask the cloud have a form with `Output` at the end of the name, for inputs that are known only when the program runs.",
+    ["| Function | |", "|---|---|", ...functions].join("\n"),
+  ];
 }
 
 function rows(key: string, field: JsonSchema, required: boolean): string[] {
