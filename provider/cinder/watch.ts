@@ -46,7 +46,10 @@ function kindOf<T extends Row>(
 export const snapshotKind = kindOf<Snapshot>("snapshot", snapshots);
 export const volumeKind = kindOf<Volume>("volume", volumes);
 
-/** Decides over the object's present row (undefined: a GET says 404, or all of the project are listed without it): done, still waiting, or throws. */
+/**
+ * Decides over the object's present row: done, still waiting, or throws. Undefined where a GET says 404, or where all of
+ * the project are listed without it.
+ */
 type Judge<T> = (row: T | undefined) => "done" | "waiting";
 
 interface Waiter<T> {

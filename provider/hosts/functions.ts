@@ -1,3 +1,4 @@
+import { fromMetadata } from "../base/marks";
 import { clock, World } from "../driver/world";
 import { type Session, servers, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
@@ -51,32 +52,34 @@ export interface Where extends Place {
 /** The project's servers with their volumes, by name. Asks Nova and Cinder once a page of 1000. */
 export async function getServers(config: Config, { where, ...place }: Where = {}): Promise<ServerInfo[]> {
   const session = sessionOf(config, place);
-  const [rows, known] = await Promise.all([servers.list(session), volumesOf(session)]);
+  const [rows, all] = await Promise.all([servers.list(session), volumes.list(session, {})]);
   return rows
-    .filter(row => matches(row.metadata, where?.metadata))
+    .filter(row => hasMetadata(row.metadata, where?.metadata))
     .map(({ id, name, status, metadata }) => ({
       id,
       name,
       status,
       metadata,
-      volumes: known
-        .filter(({ serverId }) => serverId === id)
-        .map(({ id, name, sizeGib, device = "" }) => ({ id, name, sizeGib, device }))
-        .sort((a, b) => a.device.length - b.device.length || a.device.localeCompare(b.device)),
+      volumes: volumes.attachedTo(all.filter(isUsers), id).map(({ volume, device }) => ({
+        id: volume.id,
+        name: volume.name ?? "",
+        sizeGib: volume.size,
+        device,
+      })),
     }))
     .sort(byName);
 }
 
 /** The project's volumes, by name; not those that this project's backups have made. */
 export async function getVolumes(config: Config, { where, ...place }: Where = {}): Promise<VolumeInfo[]> {
-  const all = await volumesOf(sessionOf(config, place));
-  return all.filter(({ metadata }) => matches(metadata, where?.metadata)).sort(byName);
+  const rows = await volumes.list(sessionOf(config, place), {});
+  return rows
+    .filter(row => isUsers(row) && hasMetadata(row.metadata, where?.metadata))
+    .map(volumeInfo)
+    .sort(byName);
 }
 
-async function volumesOf(session: Session): Promise<VolumeInfo[]> {
-  const rows = await volumes.list(session, {});
-  return rows.filter(({ metadata }) => metadata["osbackup-role"] !== "temporary").map(volumeInfo);
-}
+const isUsers = ({ metadata }: Volume): boolean => fromMetadata(metadata)?.role !== "temporary";
 
 function volumeInfo({ id, name, size, status, metadata, attachments }: Volume): VolumeInfo {
   const attached = attachments.find(({ server_id }) => server_id);
@@ -133,7 +136,8 @@ export async function getUnprotectedVolumes(
 const byName = (a: { name: string; id: string }, b: { name: string; id: string }): number =>
   a.name.localeCompare(b.name) || a.id.localeCompare(b.id);
 
-const matches = (metadata: Record<string, string>, wanted: Record<string, string> = {}): boolean =>
+/** Whether an object has all of these. */
+export const hasMetadata = (metadata: Record<string, string>, wanted: Record<string, string> = {}): boolean =>
   Object.entries(wanted).every(([key, value]) => metadata[key] === value);
 
 const sessionOf = (config: Config, place: Place): Session =>

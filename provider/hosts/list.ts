@@ -1,7 +1,7 @@
-import { fromMetadata, instant, ourMark } from "../base/marks";
+import { instant, type Mark } from "../base/marks";
 import { World } from "../driver/world";
-import { ConfigError, images, parseTime, type Session } from "../openstack";
-import { inventoryOf } from "../operations/inventory";
+import { ConfigError, parseTime, type Session } from "../openstack";
+import { inventoryOf, type Marked } from "../operations/inventory";
 import { nearest } from "../operations/nearest";
 import { partialTag, resticPoints, unprovenTag } from "../operations/restic-set";
 import type { RepositoryAccess } from "../restic";
@@ -50,49 +50,42 @@ export async function list(options: {
 }
 
 /** The points in the cloud: Cinder snapshots, then images of servers, each newest first. */
-export const cloudPoints = async (session: Session): Promise<ListedPoint[]> => [
-  ...(await cinderPoints(session)),
-  ...(await imagesOfServers(session)),
-];
-
-async function cinderPoints(session: Session): Promise<ListedPoint[]> {
+export async function cloudPoints(session: Session): Promise<ListedPoint[]> {
   const inventory = inventoryOf(session);
-  const found = await inventory.ownSnapshots(mark => mark.role === "recovery-point");
-  return found.map(({ row, mark }) => ({
-    where: "cinder",
-    owner: mark.owner,
-    id: row.id,
-    slot: mark.slot ?? "",
-    takenAt: mark.takenAt ?? instant(parseTime(row.created_at)),
-    status: row.status,
-    volumeId: row.volume_id,
-    sizeGib: row.size,
-  }));
+  const isPoint = ({ role }: Mark) => role === "recovery-point";
+  const snapshots = await inventory.ownSnapshots(isPoint);
+  const images = (await hasImages(session)) ? await inventory.ownImages(isPoint) : [];
+  return [
+    ...snapshots.map(found => ({
+      ...listed("cinder", found),
+      volumeId: found.row.volume_id,
+      sizeGib: found.row.size,
+    })),
+    ...images.map(found => listed("glance", found)).sort((a, b) => (a.takenAt < b.takenAt ? 1 : -1)),
+  ];
 }
 
-/** None where the cloud has no image service. */
-async function imagesOfServers(session: Session): Promise<ListedPoint[]> {
+const listed = (
+  where: ListedPoint["where"],
+  { row, mark }: Marked<{ id: string; status: string; created_at: string }>,
+): ListedPoint => ({
+  where,
+  owner: mark.owner,
+  id: row.id,
+  slot: mark.slot ?? "",
+  takenAt: mark.takenAt ?? instant(parseTime(row.created_at)),
+  status: row.status,
+});
+
+/** Whether the cloud has an image service at all. */
+async function hasImages(session: Session): Promise<boolean> {
   try {
     await session.endpoint("image");
+    return true;
   } catch (error) {
-    if (error instanceof ConfigError) return [];
+    if (error instanceof ConfigError) return false;
     throw error;
   }
-  const found = await images.list(session, ourMark);
-  const points = found.flatMap(row => {
-    const mark = fromMetadata(images.propertiesOf(row));
-    return mark ? [{ row, mark }] : [];
-  });
-  return points
-    .map(({ row, mark }) => ({
-      where: "glance" as const,
-      owner: mark.owner,
-      id: row.id,
-      slot: mark.slot ?? "",
-      takenAt: mark.takenAt ?? instant(parseTime(row.created_at)),
-      status: row.status,
-    }))
-    .sort((a, b) => (a.takenAt < b.takenAt ? 1 : -1));
 }
 
 async function repositoryPoints(world: World, url: string): Promise<ListedPoint[]> {

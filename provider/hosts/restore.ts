@@ -1,5 +1,6 @@
 import { Driver } from "../driver/driver";
 import { World } from "../driver/world";
+import { keepRestored } from "../operations/restore-volume";
 import type { ResticSnapshot } from "../restic";
 import { accessFromEnvironment } from "./list";
 
@@ -88,8 +89,9 @@ async function restoreVolume(world: World, id: string, options: RestoreOptions):
     throw new Error(refusals.map(({ property, reason }) => `${property}: ${reason}`).join("; "));
   const made = await driver.create(type, inputs);
   // a killed restore is gone on with; from here on the volume is its user's, and the next restore makes another
-  const quiet = new World({}, () => {});
-  await new Driver(quiet).delete(type, made.id, { ...inputs, ...made.outputs });
+  await keepRestored(world.session(options), made.id, given.owner, world.abort.signal).catch((error: Error) =>
+    console.error(`warning: a later restore may take volume ${made.id} for its own: ${error.message}`),
+  );
   const { restoredSizeGib, capturedAt, compared } = made.outputs;
   console.log(`volume ${made.id}: ${restoredSizeGib} GiB, data of ${capturedAt}; compared: ${compared}`);
   console.log(`attach it with \`openstack server add volume SERVER ${made.id}\``);

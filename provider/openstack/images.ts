@@ -1,24 +1,31 @@
 import { z } from "zod";
 import { type CallOptions, idPart } from "./cinder";
 import { undefinedIfNotFound } from "./errors";
+import { everyPage } from "./paging";
 import type { Session } from "./session";
 
+/** What of an image is text: its own properties, marks among them, and some of Glance's. */
+const textsOf = (row: Record<string, unknown>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(row).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+  );
+
 /**
- * An image as Glance tells it; its own properties stand beside Glance's, as strings.
+ * An image as Glance tells it; its own properties stand beside Glance's, as strings, and as `metadata` here.
  * Source: https://docs.openstack.org/api-ref/image/v2/#show-image
  */
-export const Image = z.looseObject({
-  id: z.string(),
-  name: z.string().nullable(),
-  /** "queued", "saving", "uploading", "importing", "active", "deactivated", "killed", "deleted", "pending_delete" */
-  status: z.string(),
-  /** Bytes; null until the upload is over, 0 for the image of a server that boots from a volume. */
-  size: z.number().nullish(),
-  created_at: z.string(),
-});
+export const Image = z
+  .looseObject({
+    id: z.string(),
+    name: z.string().nullable(),
+    /** "queued", "saving", "uploading", "importing", "active", "deactivated", "killed", "deleted", "pending_delete" */
+    status: z.string(),
+    /** Bytes; null until the upload is over, 0 for the image of a server that boots from a volume. */
+    size: z.number().nullish(),
+    created_at: z.string(),
+  })
+  .transform(row => ({ ...row, metadata: textsOf(row) }));
 export type Image = z.infer<typeof Image>;
-
-const Page = z.looseObject({ images: z.array(Image), next: z.string().optional() });
 
 /** The images of the session's project whose properties are these. */
 export async function list(
@@ -26,24 +33,15 @@ export async function list(
   properties: Record<string, string>,
   { signal }: CallOptions = {},
 ): Promise<Image[]> {
-  const owner = await session.projectId();
-  const found: Image[] = [];
-  let query: Record<string, string | number> = { ...properties, owner, limit: 1000 };
-  for (;;) {
-    const { body } = await session.request({
-      service: "image",
-      method: "GET",
-      path: "/images",
-      query,
-      schema: Page,
-      doing: "listing images",
-      signal,
-    });
-    found.push(...body.images);
-    const marker = body.next && new URL(body.next, "http://localhost").searchParams.get("marker");
-    if (!marker || marker === query.marker) return found;
-    query = { ...query, marker };
-  }
+  return everyPage(session, {
+    service: "image",
+    path: "/images",
+    query: { ...properties, owner: await session.projectId() },
+    key: "images",
+    item: Image,
+    doing: "listing images",
+    signal,
+  });
 }
 
 /** One of them; undefined when it is gone. */
@@ -72,12 +70,6 @@ export async function remove(session: Session, id: string, { signal }: CallOptio
     .request({ service: "image", method: "DELETE", path: `/images/${idPart("image", id)}`, doing, signal })
     .catch(undefinedIfNotFound);
 }
-
-/** The properties of an image that are text: the marks among them. */
-export const propertiesOf = (image: Image): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(image).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
-  );
 
 /** Adds properties or changes them, leaving others as they are. */
 export async function setProperties(

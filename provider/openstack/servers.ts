@@ -34,16 +34,11 @@ export async function get(session: Session, id: string, { signal }: CallOptions 
   return body.server;
 }
 
-/** The servers of the project; of all projects where `allProjects` is set, which only an administrator may. */
-export function list(
-  session: Session,
-  { allProjects = false }: { allProjects?: boolean } = {},
-  { signal }: CallOptions = {},
-): Promise<Server[]> {
+/** The servers of the project. */
+export function list(session: Session, { signal }: CallOptions = {}): Promise<Server[]> {
   return everyPage(session, {
     service: "compute",
     path: "/servers/detail",
-    query: allProjects ? { all_tenants: 1 } : {},
     key: "servers",
     item: Server,
     doing: "listing servers",

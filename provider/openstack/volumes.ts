@@ -106,3 +106,24 @@ export async function update(
   });
   return body.volume;
 }
+
+/** A volume and where a server has it, such as "/dev/vdb"; "" where Cinder does not say. */
+export interface AttachedTo {
+  volume: Volume;
+  device: string;
+}
+
+/** The volumes that a server has, in the order of their devices: the one it boots from comes first. */
+export function attachedTo(all: readonly Volume[], serverId: string): AttachedTo[] {
+  return all
+    .flatMap(volume => {
+      const there = volume.attachments.find(({ server_id }) => server_id === serverId);
+      return there ? [{ volume, device: there.device ?? "" }] : [];
+    })
+    .sort(
+      (a, b) =>
+        a.device.length - b.device.length ||
+        a.device.localeCompare(b.device) ||
+        a.volume.id.localeCompare(b.volume.id),
+    );
+}

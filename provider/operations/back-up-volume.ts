@@ -65,8 +65,8 @@ const speaksForItself = (copy: Copy): boolean => copy === "absent" || copy === "
 
 /**
  * Gets one snapshot's data into the repository: recovers, observes, ensures the temporary volume, moves the bytes,
- * proves the point and releases the volume. A failure undoes what the run made; with `onFailure: "cleanup"` the Cinder snapshot too, unless that would
- * leave its set without a good point.
+ * proves the point and releases the volume. A failure undoes what the run made; with `onFailure: "cleanup"` the Cinder
+ * snapshot too, unless that would leave its set without a good point.
  */
 export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
   const undo = new UndoList();

@@ -1,10 +1,10 @@
-import { fromMetadata, instant, type Mark, ourMark, runKey, toMetadata } from "../base/marks";
+import { fromMetadata, instant, type Mark, runKey, toMetadata } from "../base/marks";
 import { pause } from "../base/pause";
 import { UndoList, undoSignal } from "../base/undo-list";
 import { removeUntilGone } from "../cinder/remove";
 import { mayPass, snapshotKind, WaitError, waitForStatus } from "../cinder/watch";
 import { images, isConflict, parseTime, type Session, servers, snapshots } from "../openstack";
-import { type Image, propertiesOf } from "../openstack/images";
+import type { Image } from "../openstack/images";
 import type { Snapshot } from "../openstack/snapshots";
 import { inventoryOf } from "./inventory";
 import type { Decision } from "./retention";
@@ -35,52 +35,22 @@ export interface ImageSet {
   signal?: AbortSignal | undefined;
 }
 
-/** What one process knows of a project's images of ours, and of the snapshots that Nova made for them. */
-class Images {
-  private rows: Promise<Map<string, Image>> | undefined;
-
-  constructor(private readonly session: Session) {}
-
-  async of(owner: string): Promise<{ row: Image; mark: Mark }[]> {
-    this.rows ??= images.list(this.session, ourMark).then(
-      found => new Map(found.map(row => [row.id, row])),
-      error => {
-        this.rows = undefined;
-        throw error;
-      },
-    );
-    return [...(await this.rows).values()].flatMap(row => {
-      const mark = fromMetadata(propertiesOf(row));
-      return mark?.owner === owner ? [{ row, mark }] : [];
-    });
-  }
-
-  async note(row: Image): Promise<void> {
-    (await this.rows)?.set(row.id, row);
-  }
-
-  async noteGone(id: string): Promise<void> {
-    (await this.rows)?.delete(id);
-  }
-}
-
-const imagesOf = (session: Session): Images => session.companions.of(Images);
-
 /** The points of a set as Glance has them, newest first. */
 export async function imagePoints(set: ImageSet): Promise<ImagePoint[]> {
-  const found = (await imagesOf(set.session).of(set.owner)).filter(
+  const inventory = inventoryOf(set.session);
+  const found = (await inventory.images(set.owner)).filter(
     ({ row, mark }) => mark.role === "recovery-point" && !["deleted", "pending_delete"].includes(row.status),
   );
   const mapped = found.some(({ row }) => snapshotIdsOf(row).length > 0);
-  const there = mapped ? await snapshots.list(set.session, {}, { signal: set.signal }) : [];
+  const there = mapped ? await inventory.projectsSnapshots() : new Map<string, Snapshot>();
   return found
     .map(({ row, mark }) => asImagePoint(row, mark, there))
     .sort((a, b) => b.time.getTime() - a.time.getTime() || (a.id < b.id ? 1 : -1));
 }
 
-function asImagePoint(row: Image, mark: Mark, there: readonly Snapshot[]): ImagePoint {
+function asImagePoint(row: Image, mark: Mark, there: ReadonlyMap<string, Snapshot>): ImagePoint {
   const snapshotIds = snapshotIdsOf(row);
-  const parts = snapshotIds.map(id => there.find(snapshot => snapshot.id === id));
+  const parts = snapshotIds.map(id => there.get(id));
   const missing = parts.filter(part => part === undefined).length;
   const broken = parts.find(part => part && part.status !== "available");
   const ailment =
@@ -104,7 +74,7 @@ function asImagePoint(row: Image, mark: Mark, there: readonly Snapshot[]): Image
 
 /** The snapshots that an image of a server that boots from a volume stands for. */
 function snapshotIdsOf(row: Image): string[] {
-  const text = propertiesOf(row).block_device_mapping;
+  const text = row.metadata.block_device_mapping;
   if (!text) return [];
   try {
     const mapping = JSON.parse(text) as { snapshot_id?: unknown }[];
@@ -149,13 +119,13 @@ export async function takeImage(set: ImageSet, take: TakeImage): Promise<TakenIm
     superseded.push(...supersededBy(take.mark, [candidate]).superseded);
   }
   if ((await inventoryOf(set.session).server(set.serverId))?.image === "")
-    await removeUnclaimed(set, take.name);
+    await removeUnclaimed(set, take.name, (await inventoryOf(set.session).projectsSnapshots()).values());
   const id = await begun(set, take);
   return { point: await settledOrUndone(set, take, id), made: true, superseded };
 }
 
 /** Whether the upload may still be under way. */
-export const isUploading = ({ status }: ImagePoint): boolean =>
+export const isUploading = ({ status }: { status: string }): boolean =>
   ["queued", "saving", "uploading", "importing"].includes(status);
 
 /** What Nova does with the server now; undefined when it is idle. */
@@ -187,7 +157,7 @@ async function begun(set: ImageSet, take: TakeImage): Promise<string> {
       if (mayPass(error)) throw error;
       // Nova leaves the snapshots that it had made when the one of a later volume was refused
       const undo = new UndoList();
-      undo.add("the snapshots of the server's other volumes", () => removeUnclaimed(undoing(set), take.name));
+      undo.add("the snapshots of the server's other volumes", () => removeJustMade(undoing(set), take.name));
       throw await undo.undo(error);
     }
   }
@@ -203,7 +173,7 @@ async function settledOrUndone(set: ImageSet, take: TakeImage, id: string): Prom
     undo.add(`image ${id}`, async () => {
       const point = (await imagePoints(undoing(set))).find(one => one.id === id);
       if (point) await removeImagePoint(undoing(set), point);
-      await removeUnclaimed(undoing(set), take.name);
+      await removeJustMade(undoing(set), take.name);
     });
     throw await undo.undo(error);
   }
@@ -224,15 +194,14 @@ async function settled(set: ImageSet, id: string): Promise<ImagePoint> {
       continue;
     }
     if (!row) {
-      await imagesOf(set.session).noteGone(id);
+      await inventoryOf(set.session).noteGone(id);
       throw failed("it vanished, expected 'active'");
     }
-    await imagesOf(set.session).note(row);
-    const mark = fromMetadata(propertiesOf(row));
+    await inventoryOf(set.session).noteImage(row);
+    const mark = fromMetadata(row.metadata);
     if (!mark) throw failed("it lost its mark");
     if (row.status === "active") return await whole(set, row, mark);
-    if (!isUploading(asImagePoint(row, mark, [])))
-      throw failed(`it went to '${row.status}', expected 'active'`);
+    if (!isUploading(row)) throw failed(`it went to '${row.status}', expected 'active'`);
     // Nova gives up without a word: the image stays "queued" while the server is idle again
     if (row.status === "queued" && wait > 2000 && (await taskOf(set)) === undefined)
       throw failed("it is still 'queued', and Nova does nothing with the server any more");
@@ -254,20 +223,17 @@ async function whole(set: ImageSet, row: Image, mark: Mark): Promise<ImagePoint>
       }),
     ),
   );
-  return asImagePoint(row, mark, parts);
+  await Promise.all(parts.map(part => inventoryOf(set.session).noteSnapshot(part)));
+  return asImagePoint(row, mark, new Map(parts.map(part => [part.id, part])));
 }
 
 /** A renamed resource keeps its points: their mark follows the owner. */
 export async function handOverImages(set: ImageSet, from: string): Promise<void> {
-  for (const { row } of await imagesOf(set.session).of(from)) {
-    await imagesOf(set.session).note(
-      await images.setProperties(
-        set.session,
-        row.id,
-        { "osbackup-owner": set.owner },
-        { signal: set.signal },
-      ),
-    );
+  const inventory = inventoryOf(set.session);
+  const { signal } = set;
+  for (const { row } of await inventory.images(from)) {
+    const marked = { "osbackup-owner": set.owner };
+    await inventory.noteImage(await images.setProperties(set.session, row.id, marked, { signal }));
     set.log(`image ${row.id} now belongs to ${set.owner}, before to ${from}`);
   }
 }
@@ -276,16 +242,15 @@ export async function handOverImages(set: ImageSet, from: string): Promise<void>
 export async function removeImagePoint(set: ImageSet, point: ImagePoint): Promise<void> {
   await Promise.all(point.snapshotIds.map(id => removeSnapshot(set, id)));
   await images.remove(set.session, point.id, { signal: set.signal });
-  await imagesOf(set.session).noteGone(point.id);
+  await inventoryOf(set.session).noteGone(point.id);
 }
 
 /**
- * Removes snapshots that Nova made for an image of this name which never came to be. The name has a digest of the set's
- * owner and run in it, and nobody else's has.
+ * Removes snapshots that Nova made for an image of this name which never came to be, among those that are there now. The
+ * name has a digest of the set's owner and run in it, and nobody else's has.
  */
-async function removeUnclaimed(set: ImageSet, name: string): Promise<void> {
-  const all = await snapshots.list(set.session, {}, { signal: set.signal });
-  const named = all.filter(snapshot => snapshot.name === `snapshot for ${name}`);
+async function removeUnclaimed(set: ImageSet, name: string, there: Iterable<Snapshot>): Promise<void> {
+  const named = [...there].filter(snapshot => snapshot.name === `snapshot for ${name}`);
   if (named.length === 0) return;
   const claimed = (await imagePoints(set)).flatMap(({ snapshotIds }) => snapshotIds);
   for (const { id } of named.filter(({ id }) => !claimed.includes(id))) {
@@ -294,7 +259,13 @@ async function removeUnclaimed(set: ImageSet, name: string): Promise<void> {
   }
 }
 
-const removeSnapshot = (set: ImageSet, id: string): Promise<unknown> =>
-  removeUntilGone(set.session, snapshotKind, id, { timeoutSeconds: set.timeoutSeconds, signal: set.signal });
+/** The same after a failure: the snapshots are younger than what this process knows. */
+const removeJustMade = async (set: ImageSet, name: string): Promise<void> =>
+  removeUnclaimed(set, name, await snapshots.list(set.session, {}, { signal: set.signal }));
+
+async function removeSnapshot({ session, timeoutSeconds, signal }: ImageSet, id: string): Promise<void> {
+  await removeUntilGone(session, snapshotKind, id, { timeoutSeconds, signal });
+  await inventoryOf(session).noteGone(id);
+}
 
 const undoing = (set: ImageSet): ImageSet => ({ ...set, signal: undoSignal(set.signal) });

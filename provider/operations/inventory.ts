@@ -1,19 +1,22 @@
 import { fromMetadata, type Mark, ourMark, type Role } from "../base/marks";
-import { parseTime, type Session, servers, snapshots, undefinedIfNotFound, volumes } from "../openstack";
+import {
+  images,
+  parseTime,
+  type Session,
+  servers,
+  snapshots,
+  undefinedIfNotFound,
+  volumes,
+} from "../openstack";
+import type { Image } from "../openstack/images";
 import type { Server } from "../openstack/servers";
 import type { Snapshot } from "../openstack/snapshots";
-import type { Volume } from "../openstack/volumes";
+import type { AttachedTo, Volume } from "../openstack/volumes";
 
 /** A Cinder object of ours with its mark read. */
 export interface Marked<T> {
   row: T;
   mark: Mark;
-}
-
-/** A volume and where a server has it, such as "/dev/vdb". */
-export interface AttachedTo {
-  volume: Volume;
-  device: string;
 }
 
 /**
@@ -25,6 +28,8 @@ export class Inventory {
   private volumeRows: Promise<Known<Volume>> | undefined;
   private readonly stuckIds = new Set<string>();
   private readonly untouchedIds = new Set<string>();
+  private imageRows: Promise<Known<Image>> | undefined;
+  private everySnapshot: Promise<Map<string, Snapshot>> | undefined;
   private everyServer: Promise<Map<string, Server>> | undefined;
   private everyVolume: Promise<Map<string, Volume>> | undefined;
 
@@ -80,46 +85,50 @@ export class Inventory {
 
   /** The volumes that a server has now, in the order of their devices: the one it boots from comes first. */
   async volumesOf(serverId: string): Promise<AttachedTo[]> {
-    const all = [...(await this.projectsVolumes()).values()];
-    return all
-      .flatMap(volume => {
-        const there = volume.attachments.find(({ server_id }) => server_id === serverId);
-        return there ? [{ volume, device: there.device ?? "" }] : [];
-      })
-      .sort(
-        (a, b) =>
-          a.device.length - b.device.length ||
-          a.device.localeCompare(b.device) ||
-          a.volume.id.localeCompare(b.volume.id),
-      );
+    return volumes.attachedTo([...(await this.projectsVolumes()).values()], serverId);
   }
 
   private projectsVolumes(): Promise<Map<string, Volume>> {
-    this.everyVolume ??= volumes.list(this.session, {}).then(
-      rows => new Map(rows.map(row => [row.id, row])),
-      error => {
-        this.everyVolume = undefined;
-        throw error;
-      },
-    );
+    this.everyVolume ??= byId(volumes.list(this.session, {}), () => (this.everyVolume = undefined));
     return this.everyVolume;
   }
 
   /** Any server of the project. One that is not listed may be younger than the listing: it is asked for. */
   async server(id: string): Promise<Server | undefined> {
-    this.everyServer ??= servers.list(this.session).then(
-      rows => new Map(rows.map(row => [row.id, row])),
-      error => {
-        this.everyServer = undefined;
-        throw error;
-      },
-    );
+    this.everyServer ??= byId(servers.list(this.session), () => (this.everyServer = undefined));
     return (await this.everyServer).get(id) ?? servers.get(this.session, id).catch(undefinedIfNotFound);
+  }
+
+  /** The images that `owner` took of servers. */
+  async images(owner: string): Promise<Marked<Image>[]> {
+    return (await this.knownImages()).of(owner);
+  }
+
+  /** The images of ours whose mark passes the test. */
+  async ownImages(accepts: (mark: Mark) => boolean): Promise<Marked<Image>[]> {
+    return (await this.knownImages()).all().filter(({ mark }) => accepts(mark));
+  }
+
+  private knownImages(): Promise<Known<Image>> {
+    this.imageRows ??= listing(images.list(this.session, ourMark), () => (this.imageRows = undefined));
+    return this.imageRows;
+  }
+
+  /** An image that this process made or changed. */
+  async noteImage(row: Image): Promise<void> {
+    (await this.imageRows)?.note(row);
+  }
+
+  /** The snapshots of the project, ours or not, by id: those that Nova makes carry no mark. */
+  projectsSnapshots(): Promise<ReadonlyMap<string, Snapshot>> {
+    this.everySnapshot ??= byId(snapshots.list(this.session, {}), () => (this.everySnapshot = undefined));
+    return this.everySnapshot;
   }
 
   /** A snapshot that this process made or changed. */
   async noteSnapshot(row: Snapshot): Promise<void> {
     (await this.snapshotRows)?.note(row);
+    (await this.everySnapshot)?.set(row.id, row);
   }
 
   /** A volume that this process made or changed. */
@@ -153,6 +162,8 @@ export class Inventory {
     this.untouchedIds.delete(id);
     (await this.snapshotRows)?.noteGone(id);
     (await this.volumeRows)?.noteGone(id);
+    (await this.imageRows)?.noteGone(id);
+    (await this.everySnapshot)?.delete(id);
   }
 }
 
@@ -186,6 +197,17 @@ class Known<T extends Markable> {
   all(): Marked<T>[] {
     return [...this.byId.values()];
   }
+}
+
+/** A listing by id; one that failed is asked for again the next time. */
+function byId<T extends { id: string }>(rows: Promise<T[]>, forget: () => void): Promise<Map<string, T>> {
+  return rows.then(
+    found => new Map(found.map(row => [row.id, row])),
+    error => {
+      forget();
+      throw error;
+    },
+  );
 }
 
 /** A listing with its marks read; one that failed is asked for again the next time. */

@@ -1,8 +1,7 @@
 import { inventoryOf } from "../operations/inventory";
-import { namedPoints } from "../operations/words";
 import { inputs, outputs } from "./cinder-snapshot-schema";
 import { defaultRetention, noTags, settleSlot, timingRules } from "./inputs";
-import { pointSet } from "./point-set";
+import { leavingOf, pointSet } from "./point-set";
 import { resourceType } from "./resource";
 import { snapshotStore } from "./snapshot-store";
 
@@ -30,14 +29,6 @@ export const cinderSnapshot = resourceType({
       },
     ];
   },
-  async leaving(state, context) {
-    const one = `recovery point of volume ${state.volumeId}`;
-    const named = namedPoints(
-      await snapshotStore.present(state, context),
-      one,
-      one.replace("point", "points"),
-    );
-    return `will ${state.deletionPolicy === "retain" ? "leave" : "remove"} ${named}`;
-  },
+  leaving: leavingOf(snapshotStore, ({ volumeId }) => `volume ${volumeId}`),
   ...pointSet(snapshotStore),
 });

@@ -16,6 +16,7 @@ import { markOf, nameOf, ownersBefore, removal, runOf, wantsPoint } from "./poin
 import type { PointStore, Taken } from "./point-store";
 import type { Context } from "./resource";
 import type { Inputs, Outputs } from "./server-backup-schema";
+import { labelOf } from "./servers";
 
 /** What the outputs tell of a set whatever points it has. */
 type Own = Pick<Outputs, "nextDue">;
@@ -91,9 +92,6 @@ async function take(
     remove: async decisions => removal(await removeEach(decisions, point => removeImagePoint(set, point))),
   };
 }
-
-const labelOf = (given: Pick<Inputs, "serverName" | "serverId">) =>
-  `server ${given.serverName ?? given.serverId}`;
 
 function setOf(given: Inputs, context: Context): ImageSet {
   return {

@@ -186,16 +186,19 @@ export function timingRules(
 
 type Retained = { retention?: z.output<typeof retention> | undefined };
 
-/** Points that are Cinder snapshots cannot be kept for their tags. */
+/** Points that are not restic's cannot be kept for their tags. */
 export function noTags({ retention }: Retained): Refusal[] {
   return retention?.keepTags
     ? [{ property: "retention.keepTags", reason: "restic's points alone carry tags, use it on ResticBackup" }]
     : [];
 }
 
-/** What a set of Cinder snapshots keeps: a count is the whole retention of its copy set, with 0 everything stays. */
-export function defaultRetention(inputs: Parameters<typeof scheduleOf>[0]): Retained["retention"] {
+/** What a set keeps that is not told: a count is the whole retention of its copy set, with 0 everything stays. */
+export function defaultRetention(
+  inputs: Parameters<typeof scheduleOf>[0],
+  uncounted: Retained["retention"] = { keepLast: 3, keepForDays: 7 },
+): Retained["retention"] {
   const count = scheduleOf(inputs)?.count;
-  if (count === undefined) return { keepLast: 3, keepForDays: 7 };
+  if (count === undefined) return uncounted;
   return count > 0 ? { keepLast: count } : undefined;
 }

@@ -198,6 +198,22 @@ export function nameOf(given: Given & { namePrefix: string }, now: Date, longest
   return `${given.namePrefix}-${setNameOf(given)}`.slice(0, longest - stamp.length - 1).concat("-", stamp);
 }
 
+/** What a set's replacement removes, or leaves: "will remove 2 recovery points of volume 1f2e: …". */
+export const leavingOf =
+  <G extends Given, O extends Shown, P extends SetPoint, Own extends Partial<O>>(
+    store: PointStore<G, O, P, Own>,
+    subjectOf: (state: G & O) => string,
+  ) =>
+  async (state: G & O, context: Context): Promise<string> => {
+    const subject = subjectOf(state);
+    const named = namedPoints(
+      await store.present(state, context),
+      `${store.noun} of ${subject}`,
+      `${store.noun}s of ${subject}`,
+    );
+    return `will ${state.deletionPolicy === "retain" ? "leave" : "remove"} ${named}`;
+  };
+
 /** What became of old points that were removed one by one. */
 export function removal<P extends SetPoint>(done: {
   removed: Decision<P>[];

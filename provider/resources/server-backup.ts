@@ -1,10 +1,9 @@
-import { inventoryOf } from "../operations/inventory";
-import { namedPoints } from "../operations/words";
 import { imageStore } from "./image-store";
-import { noTags, scheduleOf, settleSlot, timingRules } from "./inputs";
-import { pointSet } from "./point-set";
+import { defaultRetention, noTags, settleSlot, timingRules } from "./inputs";
+import { leavingOf, pointSet } from "./point-set";
 import { resourceType } from "./resource";
 import { inputs, outputs } from "./server-backup-schema";
+import { labelOf, missingServer } from "./servers";
 
 /** The set of images of one server under one schedule and retention. */
 export const serverBackup = resourceType({
@@ -15,23 +14,13 @@ export const serverBackup = resourceType({
   inputs,
   outputs,
   rules: given => [...timingRules(given), ...noTags(given)],
-  settle(given, olds, context) {
-    const count = scheduleOf(given)?.count;
-    // with a count of 0 everything stays
-    const retention = given.retention ?? (count === 0 ? undefined : { keepLast: count ?? 7 });
-    return { ...given, slot: settleSlot(given, olds, context.now), retention };
-  },
+  settle: (given, olds, context) => ({
+    ...given,
+    slot: settleSlot(given, olds, context.now),
+    retention: given.retention ?? defaultRetention(given, { keepLast: 7 }),
+  }),
   preflightKeys: ["serverId", "cloud", "region"],
-  async preflight(given, context) {
-    const session = context.session(given);
-    if (await inventoryOf(session).server(given.serverId)) return [];
-    const reason = `server ${given.serverId} does not exist in project ${await session.projectId()}, look it up with \`openstack server list\``;
-    return [{ property: "serverId", reason }];
-  },
-  async leaving(state, context) {
-    const one = `image of server ${state.serverName ?? state.serverId}`;
-    const named = namedPoints(await imageStore.present(state, context), one, one.replace("image", "images"));
-    return `will ${state.deletionPolicy === "retain" ? "leave" : "remove"} ${named}`;
-  },
+  preflight: missingServer,
+  leaving: leavingOf(imageStore, labelOf),
   ...pointSet(imageStore),
 });

@@ -1,11 +1,11 @@
 import { inventoryOf } from "../operations/inventory";
 import { noVolumes } from "../operations/server-set";
-import { namedPoints } from "../operations/words";
 import { defaultRetention, noTags, settleSlot, timingRules } from "./inputs";
-import { pointSet } from "./point-set";
+import { leavingOf, pointSet } from "./point-set";
 import { resourceType } from "./resource";
 import { inputs, outputs } from "./server-snapshot-schema";
 import { serverStore } from "./server-store";
+import { labelOf, missingServer } from "./servers";
 
 /** The set of points of one server under one schedule and retention, each the snapshots of all of its volumes. */
 export const serverSnapshot = resourceType({
@@ -23,19 +23,12 @@ export const serverSnapshot = resourceType({
   }),
   preflightKeys: ["serverId", "cloud", "region"],
   async preflight(given, context) {
-    const session = context.session(given);
-    const inventory = inventoryOf(session);
     // Cinder knows of the server by its volumes; only where it has none does it matter whether Nova has one
-    if ((await inventory.volumesOf(given.serverId)).length > 0) return [];
-    const reason = (await inventory.server(given.serverId))
-      ? noVolumes(given.serverId).message
-      : `server ${given.serverId} does not exist in project ${await session.projectId()}, look it up with \`openstack server list\``;
-    return [{ property: "serverId", reason }];
+    if ((await inventoryOf(context.session(given)).volumesOf(given.serverId)).length > 0) return [];
+    const missing = await missingServer(given, context);
+    if (missing.length > 0) return missing;
+    return [{ property: "serverId", reason: noVolumes(given.serverId).message }];
   },
-  async leaving(state, context) {
-    const one = `recovery point of server ${state.serverName ?? state.serverId}`;
-    const named = namedPoints(await serverStore.present(state, context), one, one.replace("point", "points"));
-    return `will ${state.deletionPolicy === "retain" ? "leave" : "remove"} ${named}`;
-  },
+  leaving: leavingOf(serverStore, labelOf),
   ...pointSet(serverStore),
 });

@@ -15,6 +15,7 @@ import { markOf, nameOf, ownersBefore, removal, runOf, wantsPoint } from "./poin
 import type { PointStore, Taken } from "./point-store";
 import type { Context } from "./resource";
 import type { Inputs, Outputs } from "./server-snapshot-schema";
+import { labelOf } from "./servers";
 
 /** What the outputs tell of a set, or of its last run, whatever points it has. */
 type Own = Pick<Outputs, "nextDue" | "skewSeconds">;
@@ -105,9 +106,6 @@ function wordsOf(point: ServerPoint, given: Inputs): string {
   const count = point.parts.length;
   return `took recovery point ${describePoint(point)} of ${labelOf(given)} (${count} volume${count === 1 ? "" : "s"})`;
 }
-
-const labelOf = (given: Pick<Inputs, "serverName" | "serverId">) =>
-  `server ${given.serverName ?? given.serverId}`;
 
 function setOf(given: Inputs, context: Context): ServerSet {
   return {

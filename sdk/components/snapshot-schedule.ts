@@ -158,7 +158,7 @@ function membersOf(
   listed: ListedSet[],
   servers: ServerInfo[],
 ): Member[] {
-  const { parseCopySet, serverNamed, generalSet } = functions();
+  const { parseCopySet, serverNamed, generalSet, hasMetadata } = functions();
   const members: Member[] = [];
   const add = (server: ServerInfo, copySet: CopySet, from: string) => {
     const twice = members.find(known => known.server.id === server.id && known.copySet.name === copySet.name);
@@ -184,7 +184,7 @@ function membersOf(
     pulumi.log.warn(words, component);
   }
   for (const { where, sets } of args.servers ?? [])
-    for (const server of servers.filter(({ metadata }) => matches(metadata, where?.metadata)))
+    for (const server of servers.filter(({ metadata }) => hasMetadata(metadata, where?.metadata)))
       for (const [name, text] of Object.entries(sets))
         add(
           server,
@@ -203,6 +203,3 @@ function membersOf(
     );
   return members.filter(member => !bare.includes(member));
 }
-
-const matches = (metadata: Record<string, string>, wanted: Record<string, string> = {}): boolean =>
-  Object.entries(wanted).every(([key, value]) => metadata[key] === value);
