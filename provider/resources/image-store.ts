@@ -9,20 +9,22 @@ import {
   removeImagePoint,
   takeImage,
 } from "../operations/image-set";
-import { decide, removeEach } from "../operations/set-point";
 import { describePoint } from "../operations/words";
-import { nextDue, retentionOf, setNameOf } from "./inputs";
-import { markOf, nameOf, ownersBefore, removal, runOf, wantsPoint } from "./point-set";
+import { nextDue, setNameOf } from "./inputs";
+import { markOf, nameOf, runOf } from "./point-set";
 import type { PointStore, Taken } from "./point-store";
 import type { Context } from "./resource";
 import type { Inputs, Outputs } from "./server-backup-schema";
 import { labelOf } from "./servers";
+import { timedStore } from "./timed-store";
 
 /** What the outputs tell of a set whatever points it has. */
 type Own = Pick<Outputs, "nextDue">;
 
 /** Nova names the snapshots of volumes "snapshot for " and the image, which Cinder takes up to 255 characters of. */
 const longestName = 255 - "snapshot for -12345678".length;
+
+const { removal, ...timed } = timedStore({ setOf, points: imagePoints, remove: removeImagePoint });
 
 /** Recovery points that are images of one server. */
 export const imageStore: PointStore<Inputs, Outputs, ImagePoint, Own> = {
@@ -31,21 +33,8 @@ export const imageStore: PointStore<Inputs, Outputs, ImagePoint, Own> = {
   done: "the image was taken",
   idKey: "imageId",
 
-  wants: wantsPoint,
-  momentOf: (_given, context) => context.now,
-
-  async before(given, state, context) {
-    const set = setOf(given, context);
-    return (
-      await Promise.all(ownersBefore(given, state).map(owner => imagePoints({ ...set, owner })))
-    ).flat();
-  },
-  present: (state, context) => imagePoints(setOf(state, context)),
-  judge: (points, given, asOf) => decide(points, retentionOf(given), { asOf, timeZone: given.timeZone }),
+  ...timed,
   take,
-  async clear(present, state, context) {
-    await Promise.all(present.map(point => removeImagePoint(setOf(state, context), point)));
-  },
 
   coming: () => ({ name: "", status: "active", sizeBytes: 0, snapshotIds: [] }),
   announce: given => `will take the image of ${runOf(given)} of ${labelOf(given)}`,
@@ -89,7 +78,7 @@ async function take(
     points: await imagePoints(set),
     words: taken?.made ? `took image ${describePoint(taken.point)} of ${labelOf(given)}` : undefined,
     superseded: taken?.superseded ?? [],
-    remove: async decisions => removal(await removeEach(decisions, point => removeImagePoint(set, point))),
+    remove: decisions => removal(set, decisions),
   };
 }
 

@@ -3,7 +3,7 @@ import type { Decision } from "../operations/retention";
 import { pointOf, type Run, type SetPoint, supersededBy } from "../operations/set-point";
 import { describePoint, namedPoints, sentence, shortId, tally } from "../operations/words";
 import { setNameOf } from "./inputs";
-import type { Given, PointStore, Removed, Shown } from "./point-store";
+import type { Given, PointStore, Shown } from "./point-store";
 import { type Context, PartialFailure } from "./resource";
 
 /**
@@ -179,15 +179,6 @@ export function markOf(given: Given, state: Run | undefined, takenAt: Date): Mar
   };
 }
 
-/** Whether a set takes a point by its timing: not while paused, and not with a schedule's count of 0. */
-export const wantsPoint = (given: Given & { schedule?: string | undefined; paused: boolean }): boolean =>
-  given.schedule === undefined ? !given.paused : given.slot !== "";
-
-/** Whose marks the points of a set carry before a run: those of a renamed resource have its former name until then. */
-export const ownersBefore = (given: Given, state: Given | undefined): string[] => [
-  ...new Set([given.owner, ...(state?.owner === undefined ? [] : [state.owner])]),
-];
-
 /** "2026-11-22T10:00:00Z (trigger 'before-upgrade')", for what a preview announces. */
 export const runOf = ({ slot, trigger }: Run): string =>
   `${slot || "now"}${trigger ? ` (trigger '${trigger}')` : ""}`;
@@ -213,17 +204,6 @@ export const leavingOf =
     );
     return `will ${state.deletionPolicy === "retain" ? "leave" : "remove"} ${named}`;
   };
-
-/** What became of old points that were removed one by one. */
-export function removal<P extends SetPoint>(done: {
-  removed: Decision<P>[];
-  failures: string[];
-}): Removed<P> {
-  const { removed, failures } = done;
-  const count = `${failures.length} old point${failures.length === 1 ? "" : "s"}`;
-  const words = `${count} could not be removed: ${failures.join("; ")}`;
-  return { removed, failure: failures.length > 0 ? { words } : undefined };
-}
 
 function newestFirst<P extends SetPoint>(decisions: Decision<P>[]): Decision<P>[] {
   return decisions.sort((a, b) => b.point.time.getTime() - a.point.time.getTime());

@@ -8,17 +8,19 @@ import {
   serverPoints,
   takeServerPoint,
 } from "../operations/server-set";
-import { decide, removeEach } from "../operations/set-point";
 import { describePoint } from "../operations/words";
-import { nextDue, retentionOf } from "./inputs";
-import { markOf, nameOf, ownersBefore, removal, runOf, wantsPoint } from "./point-set";
+import { nextDue } from "./inputs";
+import { markOf, nameOf, runOf } from "./point-set";
 import type { PointStore, Taken } from "./point-store";
 import type { Context } from "./resource";
 import type { Inputs, Outputs } from "./server-snapshot-schema";
 import { labelOf } from "./servers";
+import { timedStore } from "./timed-store";
 
 /** What the outputs tell of a set, or of its last run, whatever points it has. */
 type Own = Pick<Outputs, "nextDue" | "skewSeconds">;
+
+const { removal, ...timed } = timedStore({ setOf, points: serverPoints, remove: removeServerPoint });
 
 /** Recovery points that are the Cinder snapshots of all volumes of one server. */
 export const serverStore: PointStore<Inputs, Outputs, ServerPoint, Own> = {
@@ -27,21 +29,8 @@ export const serverStore: PointStore<Inputs, Outputs, ServerPoint, Own> = {
   done: "the recovery point was taken",
   idKey: "pointId",
 
-  wants: wantsPoint,
-  momentOf: (_given, context) => context.now,
-
-  async before(given, state, context) {
-    const set = setOf(given, context);
-    return (
-      await Promise.all(ownersBefore(given, state).map(owner => serverPoints({ ...set, owner })))
-    ).flat();
-  },
-  present: (state, context) => serverPoints(setOf(state, context)),
-  judge: (points, given, asOf) => decide(points, retentionOf(given), { asOf, timeZone: given.timeZone }),
+  ...timed,
   take,
-  async clear(present, state, context) {
-    await Promise.all(present.map(point => removeServerPoint(setOf(state, context), point)));
-  },
 
   coming: () => ({ name: "", parts: [], expected: 0 }),
   announce: given => `will take the recovery point of ${runOf(given)} of all volumes of ${labelOf(given)}`,
@@ -98,7 +87,7 @@ async function take(
     words: taken?.made ? wordsOf(taken.point, given) : undefined,
     superseded: taken?.superseded ?? [],
     own: taken?.skewSeconds === undefined ? own : { ...own, skewSeconds: taken.skewSeconds },
-    remove: async decisions => removal(await removeEach(decisions, point => removeServerPoint(set, point))),
+    remove: decisions => removal(set, decisions),
   };
 }
 

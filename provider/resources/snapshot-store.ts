@@ -3,7 +3,7 @@ import { parseTime, snapshots } from "../openstack";
 import { adopt, handOver } from "../operations/adoption";
 import { type Copy, retainCopied } from "../operations/copied";
 import { applyRetention } from "../operations/retention";
-import { decide, removeEach } from "../operations/set-point";
+import { decide } from "../operations/set-point";
 import {
   asPoint,
   points,
@@ -15,12 +15,19 @@ import {
 import { describePoint } from "../operations/words";
 import type { Inputs, Outputs } from "./cinder-snapshot-schema";
 import { nextDue, retentionOf } from "./inputs";
-import { markOf, nameOf, ownersBefore, removal, runOf, wantsPoint } from "./point-set";
+import { markOf, nameOf, runOf } from "./point-set";
 import type { PointStore, Taken } from "./point-store";
 import type { Context } from "./resource";
+import { timedStore } from "./timed-store";
 
 /** What the outputs tell of a set whatever points it has. */
 type Own = Pick<Outputs, "nextDue">;
+
+const { removal, ...timed } = timedStore({
+  setOf,
+  points: points,
+  remove: (members, point) => removePoint(members, point.id),
+});
 
 /** Recovery points that are Cinder snapshots of one volume. */
 export const snapshotStore: PointStore<Inputs, Outputs, SnapshotPoint, Own> = {
@@ -29,14 +36,8 @@ export const snapshotStore: PointStore<Inputs, Outputs, SnapshotPoint, Own> = {
   done: "the recovery point was taken",
   idKey: "snapshotId",
 
-  wants: wantsPoint,
-  momentOf: (_given, context) => context.now,
+  ...timed,
 
-  async before(given, state, context) {
-    const members = setOf(given, context);
-    return (await Promise.all(ownersBefore(given, state).map(owner => points({ ...members, owner })))).flat();
-  },
-  present: (state, context) => points(setOf(state, context)),
   judge: (members, given, asOf) =>
     decide(
       members,
@@ -53,9 +54,6 @@ export const snapshotStore: PointStore<Inputs, Outputs, SnapshotPoint, Own> = {
   },
 
   take,
-  async clear(present, state, context) {
-    await Promise.all(present.map(point => removePoint(setOf(state, context), point.id)));
-  },
 
   coming: given => ({ name: "", status: "available", sizeGib: 0, copy: copyOf(given) }),
   announce: given => `will take the recovery point of ${runOf(given)}`,
@@ -105,9 +103,7 @@ async function take(
     points: await points(members),
     words: taken?.made ? `took recovery point ${describePoint(taken.point)}` : undefined,
     superseded: taken?.superseded ?? [],
-    async remove(decisions) {
-      return removal(await removeEach(decisions, point => removePoint(members, point.id)));
-    },
+    remove: decisions => removal(members, decisions),
   };
 }
 

@@ -111,6 +111,37 @@ describe("ServerBackup", function () {
     assert.deepEqual([cloud.images().length, cloud.snapshots().length], [0, 0]);
   });
 
+  it("lists images and snapshots once a run, however many sets boot from volumes", async () => {
+    const sets: Properties[] = [];
+    for (let index = 0; index < 30; index++) {
+      const { id } = cloud.addServer({ name: `db-${index}`, bootsFromVolume: true });
+      await cloud.addVolume({ sizeGib: 1, sizeBytes: 4096, attachedTo: id });
+      sets.push({ ...inputsOf(id), owner: `shop/prod/db-${index}`, retention: { keepLast: 1 } });
+    }
+    const first = at("10:10");
+    const states = await Promise.all(
+      sets.map(async given => {
+        const { inputs } = await first.check("ServerBackup", undefined, given);
+        return { ...inputs, ...(await first.create("ServerBackup", inputs)).outputs } as Properties;
+      }),
+    );
+    cloud.requests.length = 0;
+    const second = at("11:10");
+    await Promise.all(
+      states.map(async (state, index) => {
+        const { inputs } = await second.check("ServerBackup", state, sets[index] ?? {});
+        assert.deepEqual((await second.diff("ServerBackup", state, inputs)).drift, []);
+        await second.update("ServerBackup", String(state.owner), state, inputs);
+      }),
+    );
+    assert.deepEqual([cloud.images().length, cloud.snapshots().length], [30, 30]);
+    const listings = cloud.requests.filter(
+      ({ method, path }) => method === "GET" && /\/images\?|\/snapshots\/detail\?limit=1000$/.test(path),
+    );
+    // the images, the project's snapshots, and those by which many removals are proven
+    assert.ok(listings.length <= 8, listings.map(({ path }) => path).join("\n"));
+  });
+
   it("says of an image that was removed by hand that it has vanished, and takes it again", async () => {
     const { id } = cloud.addServer({ name: "web" });
     const state = await up("10:10", inputsOf(id));
