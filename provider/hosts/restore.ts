@@ -88,7 +88,7 @@ async function restoreVolume(world: World, id: string, options: RestoreOptions):
   if (refusals.length > 0)
     throw new Error(refusals.map(({ property, reason }) => `${property}: ${reason}`).join("; "));
   const made = await driver.create(type, inputs);
-  // a killed restore is gone on with; from here on the volume is its user's, and the next restore makes another
+  // what a killed restore began is made anew; from here on the volume is its user's, and the next restore makes another
   await keepRestored(world.session(options), made.id, given.owner, world.abort.signal).catch((error: Error) =>
     console.error(`warning: a later restore may take volume ${made.id} for its own: ${error.message}`),
   );

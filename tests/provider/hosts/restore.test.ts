@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -110,6 +110,37 @@ describe("osbackup restore", function () {
         .map(({ name, size, status }) => [name, size, status]),
       [["back", 1, "available"]],
     );
+  });
+
+  it("leaves one volume where it was killed and is run again", async () => {
+    const slow = await startDevcloud({ statusDelayMs: 2000 });
+    const { id: volumeId } = await slow.addVolume({ name: "pg", sizeBytes: 4096 });
+    const { id } = await slow.addSnapshot({ volumeId, status: "available" });
+    const volumes = () => slow.volumes().filter(({ metadata }) => metadata["osbackup-role"] === "restored");
+    const run = (seen: () => boolean) =>
+      new Promise<number | null>(resolve => {
+        const env = { PATH: process.env.PATH, HOME: directory, ...slow.environment };
+        const child = spawn(process.execPath, ["dist/provider/hosts/cli.js", "restore", id], {
+          cwd: root,
+          env,
+        });
+        const watch = setInterval(() => seen() && child.kill("SIGKILL"), 20);
+        child.once("close", code => {
+          clearInterval(watch);
+          resolve(code);
+        });
+      });
+    assert.equal(await run(() => volumes().length > 0), null);
+    assert.deepEqual(
+      volumes().map(({ status }) => status),
+      ["creating"],
+    );
+    assert.equal(await run(() => false), 0);
+    assert.deepEqual(
+      volumes().map(({ status }) => status),
+      ["available"],
+    );
+    await slow.stop();
   });
 
   it("makes a volume of a point in a repository with the size that it needs, and compares it", async () => {
