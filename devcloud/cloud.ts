@@ -7,6 +7,7 @@ import { emptyIdentities, type Identities } from "./identities";
 import type {
   AttachmentRow,
   BackupRow,
+  FloatingIpRow,
   ImageRow,
   MessageRow,
   ServerRow,
@@ -38,6 +39,7 @@ const savedState = z.object({
   snapshots: z.array(z.custom<SnapshotRow>()),
   servers: z.array(z.custom<ServerRow>()).default([]),
   images: z.array(z.custom<ImageRow>()).default([]),
+  floatingIps: z.array(z.custom<FloatingIpRow>()).default([]),
   attachments: z.array(z.custom<AttachmentRow>()),
   messages: z.array(z.custom<MessageRow>()),
   transfers: z.array(z.custom<TransferRow>()),
@@ -52,6 +54,7 @@ export class Cloud {
   readonly volumes = new Map<string, VolumeRow>();
   readonly snapshots = new Map<string, SnapshotRow>();
   readonly servers = new Map<string, ServerRow>();
+  readonly floatingIps = new Map<string, FloatingIpRow>();
   readonly images = new Map<string, ImageRow>();
   readonly attachments = new Map<string, AttachmentRow>();
   readonly messages = new Map<string, MessageRow>();
@@ -195,6 +198,7 @@ export class Cloud {
     this.volumeTypes = state.volumeTypes;
     for (const row of state.volumes) this.volumes.set(row.id, row);
     for (const row of state.servers) this.servers.set(row.id, row);
+    for (const row of state.floatingIps) this.floatingIps.set(row.id, row);
     for (const row of state.images) this.images.set(row.id, row);
     for (const row of state.snapshots) this.snapshots.set(row.id, row);
     for (const row of state.attachments) this.attachments.set(row.id, row);
@@ -216,6 +220,7 @@ export class Cloud {
         volumes: [...this.volumes.values()],
         snapshots: [...this.snapshots.values()],
         servers: [...this.servers.values()],
+        floatingIps: [...this.floatingIps.values()],
         images: [...this.images.values()],
         attachments: [...this.attachments.values()],
         messages: [...this.messages.values()],

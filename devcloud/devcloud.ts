@@ -12,8 +12,9 @@ import { Glance, imagePath, newImage } from "./glance";
 import { type HttpRequest, HttpServer, type Reply } from "./http";
 import { addUser, defaultUsers, type User, type UserOptions } from "./identities";
 import { identityPath, Keystone, volumePath } from "./keystone";
+import { Neutron, networkPath } from "./neutron";
 import { computePath, Nova, newServer } from "./nova";
-import type { AttachmentRow, ImageRow, ServerRow, SnapshotRow, VolumeRow } from "./rows";
+import type { AttachmentRow, FloatingIpRow, ImageRow, ServerRow, SnapshotRow, VolumeRow } from "./rows";
 import { type Guest, Storage } from "./storage";
 
 const gibibyte = 1024 ** 3;
@@ -119,6 +120,7 @@ export class Devcloud {
   private readonly cinder: Cinder;
   private readonly nova: Nova;
   private readonly glance: Glance;
+  private readonly neutron: Neutron;
   private readonly cloud: Cloud;
   private readonly isTemporary: boolean;
   private readonly apiDelayMs: number;
@@ -151,6 +153,7 @@ export class Devcloud {
     this.cinder = new Cinder(this.cloud, this.keystone, options.microversion);
     this.nova = new Nova(this.cloud, this.keystone, this.cinder);
     this.glance = new Glance(this.cloud, this.keystone);
+    this.neutron = new Neutron(this.cloud, this.keystone);
     this.server = new HttpServer(request => this.handle(request));
   }
 
@@ -321,7 +324,7 @@ export class Devcloud {
       user_id: this.anyMember(project_id).id,
       metadata: { ...server.metadata },
       created: `${this.cloud.timestamp().slice(0, 19)}Z`,
-      bootsFromVolume: server.bootsFromVolume ?? false,
+      imageId: server.bootsFromVolume ? null : "the-image-that-it-was-made-of",
     });
     this.cloud.servers.set(row.id, row);
     this.cloud.changed();
@@ -358,6 +361,11 @@ export class Devcloud {
     this.cloud.changed();
   }
 
+  /** Why the next server that is made or rebuilt goes to ERROR. */
+  nextServerFails(fault: string): void {
+    this.nova.nextServer.push({ fault });
+  }
+
   /** The status that the next image ends with; "queued" is one that Nova gives up without a word. */
   nextImageStatus(status: string): void {
     this.nova.nextImage.push({ status });
@@ -372,14 +380,16 @@ export class Devcloud {
 
   /** Removes a server; its volumes stay and are free. */
   removeServer(id: string): void {
-    for (const [attachmentId, { instance, volume_id }] of this.cloud.attachments) {
-      if (instance !== id) continue;
-      this.cloud.attachments.delete(attachmentId);
-      const volume = this.cloud.volumes.get(volume_id);
-      if (volume) this.cloud.setVolumeStatus(volume, "available");
-    }
-    this.cloud.servers.delete(id);
+    this.nova.removeServer(id);
+  }
+
+  /** Adds a floating IP that leads nowhere. */
+  addFloatingIp(address: string, project = "demo"): FloatingIpRow {
+    const project_id = this.projectId(project);
+    const row = { id: randomUUID(), project_id, floating_ip_address: address, port_id: null };
+    this.cloud.floatingIps.set(row.id, row);
     this.cloud.changed();
+    return row;
   }
 
   renameServer(id: string, name: string): void {
@@ -496,6 +506,7 @@ export class Devcloud {
     if (isBelow(request.path, volumePath)) return this.cinder.handle(request);
     if (isBelow(request.path, computePath)) return this.nova.handle(request);
     if (isBelow(request.path, imagePath)) return this.glance.handle(request);
+    if (isBelow(request.path, networkPath)) return this.neutron.handle(request);
     return {
       status: 404,
       body: `devcloud serves ${identityPath}/v3, ${volumePath}/v3 and ${computePath}/v2.1 only\n`,

@@ -308,11 +308,12 @@ export class Keystone {
               name: "cinderv3",
               url: `${origin}${volumePath}/v3/${project.id}`,
             },
-            // a cloud gets its compute and image services with its first server
-            ...(this.cloud.servers.size > 0
+            // a cloud gets its other services with its first server, and keeps them with an image of it
+            ...(this.cloud.servers.size + this.cloud.images.size > 0
               ? [
                   { type: "compute", name: "nova", url: `${origin}/compute/v2.1` },
                   { type: "image", name: "glance", url: `${origin}/image` },
+                  { type: "network", name: "neutron", url: `${origin}/network` },
                 ]
               : []),
           ]

@@ -45,10 +45,23 @@ export interface ServerRow {
   metadata: Record<string, string>;
   /** ISO 8601 in UTC, to the second. */
   created: string;
-  /** Whether it boots from a volume; an image of it is then snapshots of all its volumes. */
-  bootsFromVolume: boolean;
   /** What Nova does with it now; null when it is idle. */
   taskState: string | null;
+  flavorId: string;
+  /** The image that its disk was made of; null where it boots from a volume, and an image of it is snapshots of all its volumes. */
+  imageId: string | null;
+  /** On its only network; null without one. */
+  address: string | null;
+  /** Why it is in ERROR. */
+  fault?: string;
+}
+
+/** A floating IP as the cloud's database holds it. */
+export interface FloatingIpRow {
+  id: string;
+  project_id: string;
+  floating_ip_address: string;
+  port_id: string | null;
 }
 
 /** A snapshot as the cloud's database holds it; `size` is that of its volume in GiB. */

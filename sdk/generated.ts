@@ -605,3 +605,75 @@ export const volumeRestoreBinding = {
   secretInputs: ["repository.password", "repository.environment.*"],
   addresses: ["repository.url"],
 } as const;
+
+/** Inputs of ServerRestore: A server brought back from an image or from snapshots of its volumes: a new one beside the old, or the old one rebuilt, which overwrites its disk. */
+export interface ServerRestoreInputs {
+  /** Name in clouds.yaml. Default: the stack's configuration, then OS_*. */
+  cloud?: pulumi.Input<string | undefined>;
+  /** Region, where the cloud has several. */
+  region?: pulumi.Input<string | undefined>;
+  /** The image to restore: of a ServerBackup, or any other of the project. */
+  imageId?: pulumi.Input<string | undefined>;
+  /** Cinder snapshots whose volumes the new server gets, in the order of its devices: those of a ServerSnapshot's point. Without `imageId` it boots from the first. */
+  snapshotIds?: pulumi.Input<pulumi.Input<string>[] | undefined>;
+  /** Owner mark of a ServerBackup or ServerSnapshot, in place of ids: its newest good point at the time of the restore. */
+  backupOwner?: pulumi.Input<string | undefined>;
+  /** A server that is there and whose disk is made anew from the image: all that is on it is lost, so it needs `overwrite`. Default: a new server. */
+  serverId?: pulumi.Input<string | undefined>;
+  /** True allows the loss of what `serverId` has. Default `false`. */
+  overwrite?: pulumi.Input<boolean | undefined>;
+  /** Name of the new server. Default `restore-{resource name}`. */
+  name?: pulumi.Input<string | undefined>;
+  /** Name or id of the new server's flavor. Default: that of the server when ServerBackup took the image. */
+  flavor?: pulumi.Input<string | undefined>;
+  /** Networks of the new server: 'auto' (default; Nova takes the project's only one), 'none', or a list of networks and ports. Default `"auto"`. */
+  networks?: pulumi.Input<
+    | "auto"
+    | "none"
+    | pulumi.Input<{
+        networkId?: pulumi.Input<string | undefined>;
+        portId?: pulumi.Input<string | undefined>;
+        fixedIp?: pulumi.Input<string | undefined>;
+      }>[]
+    | undefined
+  >;
+  /** Key pair of the new server. Default none: it has the keys on its disk. */
+  keyName?: pulumi.Input<string | undefined>;
+  /** Availability zone. Default Nova's. */
+  availabilityZone?: pulumi.Input<string | undefined>;
+  /** Names or ids of security groups. Default Nova's, 'default'. */
+  securityGroups?: pulumi.Input<pulumi.Input<string>[] | undefined>;
+  /** A floating IP of the project, by its address: it leads to the new server once that runs, wherever it led before. */
+  floatingIp?: pulumi.Input<string | undefined>;
+  /** More metadata for the server. Default `{}`. */
+  metadata?: pulumi.Input<Record<string, pulumi.Input<string>> | undefined>;
+  /** Wait for each volume, and for the server, in seconds. Default an hour. */
+  timeoutSeconds?: pulumi.Input<number | undefined>;
+  /** Whether the new server and its volumes go with the resource: 'retain' (default) or 'delete'. A server that was rebuilt always stays. Default `"retain"`. */
+  deletionPolicy?: pulumi.Input<"delete" | "retain" | undefined>;
+}
+
+/** Outputs of ServerRestore. */
+export interface ServerRestoreOutputs {
+  /** Id of the new server, or of the one that was rebuilt. */
+  restoredServerId: string;
+  /** What it was restored from: `image:<id>`, or `cinder:<id>` of the first snapshot. */
+  source: string;
+  /** When the restored data was captured, ISO 8601 in UTC. */
+  capturedAt: string;
+  /** Volumes that were made for the new server, in the order of its devices. */
+  volumeIds: string[];
+  /** The server's addresses when it was restored. */
+  addresses: string[];
+  /** How long the restore took. */
+  durationSeconds: number;
+}
+
+/** How ServerRestore is bound to its provider. */
+export const serverRestoreBinding = {
+  type: "ServerRestore",
+  computed: [],
+  outputs: ["restoredServerId", "source", "capturedAt", "volumeIds", "addresses", "durationSeconds"],
+  secretInputs: [],
+  addresses: [],
+} as const;

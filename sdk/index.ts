@@ -29,6 +29,7 @@ export { type KarborProtect, type KarborRestore, karborProtect, karborRestore } 
 export { ResticBackup, type ResticBackupArgs } from "./restic-backup";
 export { type RepositoryAccess, ResticRepository, type ResticRepositoryArgs } from "./restic-repository";
 export { ServerBackup, type ServerBackupArgs } from "./server-backup";
+export { ServerRestore, type ServerRestoreArgs } from "./server-restore";
 export { ServerSnapshot, type ServerSnapshotArgs } from "./server-snapshot";
 export { TemporaryVolume, type TemporaryVolumeArgs } from "./temporary-volume";
 export { VolumeRestore, type VolumeRestoreArgs } from "./volume-restore";

@@ -72,6 +72,8 @@ export function completeEndpoint(service: ServiceType, url: string, projectId: s
       return /\/v2(\.\d+)?(\/[^/]+)?$/.test(base) ? base : `${base}/v2.1`;
     case "image":
       return versioned("v2").replace(/\/v2\.\d+$/, "/v2");
+    case "network":
+      return /\/v2\.0$/.test(base) ? base : `${base}/v2.0`;
     case "identity":
       return keystoneUrl(base);
   }

@@ -83,6 +83,7 @@ export const SERVICE_ALIASES: Record<ServiceType, readonly string[]> = {
   "block-storage": ["block-storage", "volumev3", "volumev2", "volume", "block-store"],
   compute: ["compute"],
   image: ["image"],
+  network: ["network"],
   identity: ["identity"],
 };
 

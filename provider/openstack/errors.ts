@@ -1,10 +1,11 @@
 /** The services this client talks to, by their official type. */
-export type ServiceType = "block-storage" | "compute" | "image" | "identity";
+export type ServiceType = "block-storage" | "compute" | "image" | "network" | "identity";
 
 const PROJECT_NAMES: Record<ServiceType, string> = {
   "block-storage": "cinder",
   compute: "nova",
   image: "glance",
+  network: "neutron",
   identity: "keystone",
 };
 

@@ -23,6 +23,9 @@ export const Image = z
     /** Bytes; null until the upload is over, 0 for the image of a server that boots from a volume. */
     size: z.number().nullish(),
     created_at: z.string(),
+    /** The least a flavor must have: GiB of disk, MiB of memory. */
+    min_disk: z.number().default(0),
+    min_ram: z.number().default(0),
   })
   .transform(row => ({ ...row, metadata: textsOf(row) }));
 export type Image = z.infer<typeof Image>;

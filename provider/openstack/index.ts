@@ -13,9 +13,11 @@ export {
   type ServiceType,
   undefinedIfNotFound,
 } from "./errors";
+export * as flavors from "./flavors";
 export * as images from "./images";
 export * as limits from "./limits";
 export * as messages from "./messages";
+export * as networks from "./networks";
 export { everyPage } from "./paging";
 export { RUN_REQUEST_ID } from "./run";
 export * as servers from "./servers";

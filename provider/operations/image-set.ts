@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { fromMetadata, instant, type Mark, runKey, toMetadata } from "../base/marks";
 import { pause } from "../base/pause";
 import { UndoList, undoSignal } from "../base/undo-list";
@@ -72,17 +73,51 @@ function asImagePoint(row: Image, mark: Mark, there: ReadonlyMap<string, Snapsho
   };
 }
 
-/** The snapshots that an image of a server that boots from a volume stands for. */
-function snapshotIdsOf(row: Image): string[] {
+/** A volume that an image of a server that boots from a volume stands for. */
+export interface ImageDisk {
+  snapshotId: string;
+  /** where the server had it; empty where Nova does not say */
+  device: string;
+}
+
+/** The volumes of such an image, the one that it boots from first; none for an image that has the disk itself. */
+export function disksOf(row: Image): ImageDisk[] {
   const text = row.metadata.block_device_mapping;
   if (!text) return [];
-  try {
-    const mapping = JSON.parse(text) as { snapshot_id?: unknown }[];
-    return mapping.flatMap(({ snapshot_id }) => (typeof snapshot_id === "string" ? [snapshot_id] : []));
-  } catch {
-    return [];
-  }
+  const mapping = blockDeviceMapping.safeParse(text);
+  if (!mapping.success) return [];
+  return mapping.data
+    .sort((a, b) => Number(b.boot_index === 0) - Number(a.boot_index === 0))
+    .flatMap(({ snapshot_id, device_name }) =>
+      typeof snapshot_id === "string" ? [{ snapshotId: snapshot_id, device: device_name ?? "" }] : [],
+    );
 }
+
+/** Nova's, as text in the image's property of that name. */
+const blockDeviceMapping = z
+  .string()
+  .transform((text, context) => {
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      context.addIssue("is not JSON");
+      return z.NEVER;
+    }
+  })
+  .pipe(
+    z.array(
+      z.looseObject({
+        snapshot_id: z.string().nullish(),
+        device_name: z.string().nullish(),
+        boot_index: z.number().nullish(),
+      }),
+    ),
+  );
+
+const snapshotIdsOf = (row: Image): string[] => disksOf(row).map(({ snapshotId }) => snapshotId);
+
+/** Property of an image of ours: id of the flavor that its server had, for the day when the server is gone. */
+export const flavorProperty = "osbackup-flavor";
 
 /** How to make the point of one run. */
 export interface TakeImage {
@@ -118,9 +153,14 @@ export async function takeImage(set: ImageSet, take: TakeImage): Promise<TakenIm
     await removeImagePoint(set, candidate);
     superseded.push(...supersededBy(take.mark, [candidate]).superseded);
   }
-  if ((await inventoryOf(set.session).server(set.serverId))?.image === "")
+  const server = await inventoryOf(set.session).server(set.serverId);
+  if (server?.image === "")
     await removeUnclaimed(set, take.name, (await inventoryOf(set.session).projectsSnapshots()).values());
-  const id = await begun(set, take);
+  const flavor = server?.flavor?.id;
+  const id = await begun(set, {
+    ...take,
+    metadata: { ...take.metadata, ...(flavor !== undefined && { [flavorProperty]: flavor }) },
+  });
   return { point: await settledOrUndone(set, take, id), made: true, superseded };
 }
 

@@ -95,8 +95,25 @@ export class Inventory {
 
   /** Any server of the project. One that is not listed may be younger than the listing: it is asked for. */
   async server(id: string): Promise<Server | undefined> {
+    return (await this.projectsServers()).get(id) ?? servers.get(this.session, id).catch(undefinedIfNotFound);
+  }
+
+  /** The servers that `owner` restored. */
+  async restoredServers(owner: string): Promise<Server[]> {
+    return [...(await this.projectsServers()).values()].filter(row => {
+      const mark = fromMetadata(row.metadata);
+      return mark?.owner === owner && mark.role === "restored";
+    });
+  }
+
+  private projectsServers(): Promise<Map<string, Server>> {
     this.everyServer ??= byId(servers.list(this.session), () => (this.everyServer = undefined));
-    return (await this.everyServer).get(id) ?? servers.get(this.session, id).catch(undefinedIfNotFound);
+    return this.everyServer;
+  }
+
+  /** A server that this process has made, and in what state. */
+  async noteServer(row: Server): Promise<void> {
+    (await this.everyServer)?.set(row.id, row);
   }
 
   /** The images that `owner` took of servers. */
@@ -164,6 +181,7 @@ export class Inventory {
     (await this.volumeRows)?.noteGone(id);
     (await this.imageRows)?.noteGone(id);
     (await this.everySnapshot)?.delete(id);
+    (await this.everyServer)?.delete(id);
   }
 }
 

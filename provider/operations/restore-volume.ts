@@ -23,9 +23,11 @@ export interface RestoreTarget {
   signal?: AbortSignal | undefined;
 }
 
-const sourceMetadata = "osbackup-restored-from";
-const stateMetadata = "osbackup-restore-state";
-const wishesMetadata = "osbackup-restore-wishes";
+/** What a restored volume or server says of itself, besides its mark. */
+export const sourceMetadata = "osbackup-restored-from";
+/** "filling", then "complete"; "kept" where it outlives its resource */
+export const stateMetadata = "osbackup-restore-state";
+export const wishesMetadata = "osbackup-restore-wishes";
 
 /**
  * Makes the volume and fills it by `fill` (a Cinder snapshot needs none). Nothing is left of a failed restore; a volume

@@ -3,6 +3,7 @@ import type { ResourceType } from "./resource";
 import { resticBackup } from "./restic-backup";
 import { resticRepository } from "./restic-repository";
 import { serverBackup } from "./server-backup";
+import { serverRestore } from "./server-restore";
 import { serverSnapshot } from "./server-snapshot";
 import { temporaryVolume } from "./temporary-volume";
 import { volumeRestore } from "./volume-restore";
@@ -17,5 +18,6 @@ export const registry: Readonly<Record<string, ResourceType>> = Object.fromEntri
     resticRepository,
     resticBackup,
     volumeRestore,
+    serverRestore,
   ].map(type => [type.name, type as unknown as ResourceType]),
 );

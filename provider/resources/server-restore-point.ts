@@ -1,0 +1,85 @@
+import { instant } from "../base/marks";
+import { images, parseTime, snapshots, undefinedIfNotFound } from "../openstack";
+import type { Image } from "../openstack/images";
+import { disksOf, imagePoints } from "../operations/image-set";
+import type { ServerSource } from "../operations/restore-server";
+import { serverPoints } from "../operations/server-set";
+import type { Context, Refusal } from "./resource";
+import type { Inputs } from "./server-restore-schema";
+
+/** What is restored, looked up. */
+export interface FoundPoint {
+  source: ServerSource;
+  /** ISO 8601 in UTC */
+  capturedAt: string;
+  image?: Image | undefined;
+}
+
+/** The point that the inputs mean, or which of them means nothing. */
+export async function pointOf(given: Inputs, context: Context): Promise<FoundPoint | { refusal: Refusal }> {
+  const session = context.session(given);
+  const refusal = (property: string, reason: string) => ({ refusal: { property, reason } });
+  let { imageId, snapshotIds } = given;
+  if (given.backupOwner !== undefined) {
+    const newest = await newestOf(given, given.backupOwner, context);
+    if (!newest)
+      return refusal(
+        "backupOwner",
+        `${given.backupOwner} has no good point of a server, see \`osbackup list\``,
+      );
+    ({ imageId, snapshotIds } = newest);
+  }
+  const further: ServerSource["disks"] = (snapshotIds ?? []).map(snapshotId => ({ snapshotId, device: "" }));
+  for (const { snapshotId } of further) {
+    const row = await snapshots.get(session, snapshotId).catch(undefinedIfNotFound);
+    if (row?.status === "available") continue;
+    return refusal(
+      "snapshotIds",
+      `snapshot ${snapshotId} ${row ? `is '${row.status}', expected 'available'` : "does not exist"}`,
+    );
+  }
+  if (imageId === undefined) {
+    const [first] = further;
+    const row = await snapshots.get(session, first?.snapshotId ?? "");
+    const capturedAt = row.metadata["osbackup-taken-at"] ?? instant(parseTime(row.created_at));
+    return { source: { key: `cinder:${row.id}`, disks: further }, capturedAt };
+  }
+  const image = await images.get(session, imageId);
+  if (image?.status !== "active")
+    return refusal(
+      "imageId",
+      `image ${imageId} ${image ? `is '${image.status}', expected 'active'` : "does not exist"}`,
+    );
+  const own = disksOf(image);
+  if (own.length > 0 && further.length > 0)
+    return refusal("snapshotIds", `image ${imageId} has snapshots of all volumes itself`);
+  for (const { snapshotId } of own)
+    if (!(await snapshots.get(session, snapshotId).catch(undefinedIfNotFound)))
+      return refusal(
+        "imageId",
+        `image ${imageId} needs snapshot ${snapshotId}, which does not exist any more`,
+      );
+  return {
+    source: {
+      key: `image:${imageId}`,
+      // that of a server which boots from a volume has no disk of its own
+      imageId: own.length > 0 ? undefined : imageId,
+      disks: own.length > 0 ? own : further,
+    },
+    capturedAt: image.metadata["osbackup-taken-at"] ?? instant(parseTime(image.created_at)),
+    image,
+  };
+}
+
+async function newestOf(
+  given: Inputs,
+  owner: string,
+  context: Context,
+): Promise<Pick<Inputs, "imageId" | "snapshotIds"> | undefined> {
+  const { timeoutSeconds } = given;
+  const common = { session: context.session(given), owner, serverId: "", timeoutSeconds, log: context.log };
+  const image = (await imagePoints({ ...common, waitsWhileBusy: false })).find(({ good }) => good);
+  if (image) return { imageId: image.id, snapshotIds: undefined };
+  const point = (await serverPoints(common)).find(({ good }) => good);
+  return point && { imageId: undefined, snapshotIds: point.parts.map(({ snapshotId }) => snapshotId) };
+}
