@@ -18,6 +18,8 @@ describe("servers of a real cloud", () => {
     this.timeout(15 * 60_000);
     cloud = await openstack({ backends: ["rbd"], nova: true });
     demo = await signIn(cloud.environment);
+    const admin = await signIn(cloud.adminEnvironment);
+    await admin.call("PUT", "volumev3", `/os-quota-sets/${demo.projectId}`, { quota_set: { volumes: 30 } });
     servers = [await addServer("web"), await addServer("db")];
     for (const { id } of servers) for (const _ of ["root", "data"]) await addVolume(id);
   });
@@ -164,6 +166,31 @@ describe("servers of a real cloud", () => {
     assert.match(refusals[0]?.reason ?? "", /does not exist in project/);
   });
 
+  /** A server that boots from a volume and has another. */
+  async function addBooting(name: string): Promise<{ id: string }> {
+    const { volume } = (await demo.call("POST", "volumev3", "/volumes", { volume: { size: 1 } })).body;
+    await reaches(volume.id, "available");
+    await demo.call("POST", "volumev3", `/volumes/${volume.id}/action`, {
+      "os-set_bootable": { bootable: true },
+    });
+    const { flavors } = (await demo.call("GET", "compute", "/flavors")).body;
+    const flavor = flavors.find((one: { name: string }) => one.name === flavorName);
+    const mapping = { uuid: volume.id, source_type: "volume", destination_type: "volume", boot_index: 0 };
+    const wanted = {
+      name,
+      flavorRef: flavor.id,
+      networks: "none",
+      block_device_mapping_v2: [mapping],
+    };
+    const { server } = (await demo.call("POST", "compute", "/servers", { server: wanted })).body;
+    await until("the server that boots from a volume", async () => {
+      const { status } = (await demo.call("GET", "compute", `/servers/${server.id}`)).body.server;
+      return status === "ACTIVE" ? true : undefined;
+    });
+    await addVolume(server.id);
+    return server;
+  }
+
   const images = async (): Promise<{ id: string; status: string; backup_type?: string }[]> =>
     (await demo.call("GET", "image", "/v2/images?managed-by=pulumi-openstack-backup")).body.images;
 
@@ -216,26 +243,7 @@ describe("servers of a real cloud", () => {
 
   it("that boot from a volume have images with the snapshots of all their volumes, made and removed together", async function () {
     this.timeout(240_000);
-    const { volume } = (await demo.call("POST", "volumev3", "/volumes", { volume: { size: 1 } })).body;
-    await reaches(volume.id, "available");
-    await demo.call("POST", "volumev3", `/volumes/${volume.id}/action`, {
-      "os-set_bootable": { bootable: true },
-    });
-    const { flavors } = (await demo.call("GET", "compute", "/flavors")).body;
-    const flavor = flavors.find((one: { name: string }) => one.name === flavorName);
-    const mapping = { uuid: volume.id, source_type: "volume", destination_type: "volume", boot_index: 0 };
-    const wanted = {
-      name: "boots",
-      flavorRef: flavor.id,
-      networks: "none",
-      block_device_mapping_v2: [mapping],
-    };
-    const { server } = (await demo.call("POST", "compute", "/servers", { server: wanted })).body;
-    await until("the server that boots from a volume", async () => {
-      const { status } = (await demo.call("GET", "compute", `/servers/${server.id}`)).body.server;
-      return status === "ACTIVE" ? true : undefined;
-    });
-    await addVolume(server.id);
+    const server = await addBooting("boots");
     const state = await backedUp(server.id, ["16:10", "17:10"]);
     assert.equal((state.snapshotIds as string[]).length, 2);
     assert.deepEqual(
@@ -258,5 +266,101 @@ describe("servers of a real cloud", () => {
 
     await driver("18:20").delete("ServerBackup", "shop/prod/daily", state);
     assert.deepEqual([await images(), await snapshots()], [[], []]);
+  });
+
+  it("come back from their image in a new server, or rebuilt, and are removed with the resource where that is asked for", async function () {
+    this.timeout(240_000);
+    const [web] = servers;
+    const { imageId } = await backedUp(web?.id, ["19:10"]);
+    const run = driver("19:20");
+    const restore = async (given: Properties): Promise<Properties> => {
+      const { inputs, refusals } = await run.check("ServerRestore", undefined, given);
+      assert.deepEqual(refusals, []);
+      const { id, outputs } = await run.create("ServerRestore", inputs);
+      return { ...inputs, ...outputs, id };
+    };
+    const server = async (id: unknown) => (await demo.send("GET", "compute", `/servers/${id}`)).body.server;
+
+    const given = { owner: "shop/prod/back", imageId, networks: "none", deletionPolicy: "delete" };
+    const booted = await restore(given);
+    const { status, image, flavor } = await server(booted.id);
+    const was = await server(web?.id);
+    assert.deepEqual([status, image.id, flavor.id], ["ACTIVE", imageId, was.flavor.id]);
+    assert.deepEqual((await restore(given)).id, booted.id, "the state was lost, not the server");
+    await driver("19:25").delete("ServerRestore", String(booted.id), booted);
+    assert.equal(await server(booted.id), undefined);
+
+    const over = { owner: "shop/prod/over", imageId, serverId: web?.id, overwrite: true };
+    const rebuilt = await restore(over);
+    assert.deepEqual([(await server(web?.id)).image.id, rebuilt.id], [imageId, web?.id]);
+    await driver("19:25").delete("ServerRestore", String(rebuilt.id), rebuilt);
+    assert.equal((await server(web?.id)).status, "ACTIVE");
+
+    const refused: [Properties, RegExp][] = [
+      [{ ...given, keyName: "gone" }, /Invalid key_name provided/],
+      [{ ...given, availabilityZone: "gone" }, /availability zone is not available/],
+      [{ ...given, flavor: "huge" }, /there is no flavor 'huge'; there are tiny/],
+      [{ ...given, networks: [{ networkId: "8a5ffb3c-0000-4000-8000-000000000000" }] }, /network/i],
+    ];
+    for (const [inputs, words] of refused) {
+      await assert.rejects(async () => {
+        const checked = await run.check("ServerRestore", undefined, {
+          ...inputs,
+          owner: "shop/prod/refused",
+        });
+        assert.deepEqual(checked.refusals.map(({ reason }) => reason).join(), "");
+        await run.create("ServerRestore", checked.inputs);
+      }, words);
+    }
+    const all = (await demo.call("GET", "compute", "/servers")).body.servers;
+    assert.ok(!all.some(({ name }: { name: string }) => name.startsWith("restore-")));
+    await driver("19:30").delete("ServerBackup", "shop/prod/daily", {
+      ...daily(web?.id),
+      ...(await run.check("ServerBackup", undefined, daily(web?.id))).inputs,
+    });
+  });
+
+  it("that boot from a volume come back with all their volumes, from an image or from the point of a ServerSnapshot", async function () {
+    this.timeout(300_000);
+    const source = await addBooting("whole");
+    const backup = await backedUp(source.id, ["20:10"]);
+    const run = driver("20:20");
+    const point = { owner: "shop/prod/point", serverId: source.id, schedule: "0 * * * *" };
+    const { inputs } = await run.check("ServerSnapshot", undefined, point);
+    const snapshot = await run.create("ServerSnapshot", inputs);
+    for (const from of ["shop/prod/daily", "shop/prod/point"]) {
+      const later = driver("20:30");
+      const given = {
+        owner: "shop/prod/back",
+        backupOwner: from,
+        flavor: flavorName,
+        networks: "none",
+        deletionPolicy: "delete",
+        timeoutSeconds: 120,
+      };
+      const checked = await later.check("ServerRestore", undefined, given);
+      assert.deepEqual(checked.refusals, []);
+      const { id, outputs } = await later.create("ServerRestore", checked.inputs);
+      const attached = (await demo.call("GET", "compute", `/servers/${id}/os-volume_attachments`)).body;
+      const devices = attached.volumeAttachments.map(
+        ({ device, volumeId }: { device: string; volumeId: string }) => `${device} ${volumeId}`,
+      );
+      const [root, data] = outputs.volumeIds as string[];
+      assert.equal(devices.length, 2);
+      assert.ok(devices.some((one: string) => one.endsWith(` ${root}`)));
+      assert.ok(devices.some((one: string) => one.endsWith(` ${data}`)));
+      await driver("20:40").delete("ServerRestore", id, { ...checked.inputs, ...outputs });
+      assert.equal((await demo.send("GET", "compute", `/servers/${id}`)).status, 404);
+      assert.equal((await demo.send("GET", "volumev3", `/volumes/${root}`)).status, 404);
+    }
+    const { refusals } = await run.check("ServerRestore", undefined, {
+      owner: "shop/prod/over",
+      imageId: backup.imageId,
+      serverId: source.id,
+      overwrite: true,
+    });
+    assert.match(refusals[0]?.reason ?? "", /is rebuilt/);
+    await driver("20:50").delete("ServerSnapshot", snapshot.id, { ...inputs, ...snapshot.outputs });
+    await driver("20:50").delete("ServerBackup", "shop/prod/daily", backup);
   });
 });
