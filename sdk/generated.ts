@@ -240,6 +240,8 @@ export interface ServerBackupInputs {
   namePrefix?: pulumi.Input<string | undefined>;
   /** What to do while Nova works on the server otherwise, such as another backup: 'wait' (default; 10 minutes at most) or 'fail'. Default `"wait"`. */
   whileBusy?: pulumi.Input<"wait" | "fail" | undefined>;
+  /** True takes the images of this server into the set that Nova's createBackup made with the same `backup_type`, as the nova backup script did: from then on they are marked, counted and removed like the set's own. Default false: they stay as they are. */
+  adoptImages?: pulumi.Input<boolean | undefined>;
   /** Wait for the server to be idle, and for the image to be `active`, in seconds. Default `3600`. */
   timeoutSeconds?: pulumi.Input<number | undefined>;
   /** More properties for the images. Default `{}`. */

@@ -24,11 +24,6 @@ export class ServerRestore extends BackupResource {
 
   constructor(name: string, args: ServerRestoreArgs, options?: pulumi.CustomResourceOptions) {
     const { backup, ...rest } = args;
-    super(
-      serverRestoreBinding,
-      name,
-      { ...rest, ...(backup ? { backupOwner: backup.owner } : {}) },
-      options,
-    );
+    super(serverRestoreBinding, name, { ...rest, ...(backup ? { backupOwner: backup.owner } : {}) }, options);
   }
 }

@@ -83,6 +83,38 @@ program
   });
 
 program
+  .command("server-backup")
+  .description(
+    "an image of a server now, keeping the newest of its type; needs no stack: for cron and by hand",
+  )
+  .argument("[type]", "daily, weekly, apt, …: each type has its own rotation", "manual")
+  .argument("[rotation]", "how many images of the type stay", wholeNumber, 7)
+  .option("--server <servers...>", "names or ids (default: the server that this machine is)")
+  .option("--all", "all servers of the project, one after the other")
+  .option("--name-prefix <prefix>", "beginning of the images' names (default: backup)")
+  .option("--timeout <seconds>", "how long one image may take (default: 3600)", wholeNumber)
+  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .option("--json", "one JSON document")
+  .action(async (type: string, rotation: number, options) => {
+    const { serverBackup } = await import("./server-backup.js");
+    process.exitCode = await serverBackup(type, rotation, options);
+  });
+
+program
+  .command("install-apt-hook")
+  .description("have apt take an image of this server before it changes packages")
+  .argument("[type]", "type of the images", "apt")
+  .argument("[rotation]", "how many of them stay", wholeNumber, 5)
+  .option("--file <path>", "the setting's file", "/etc/apt/apt.conf.d/05osbackup")
+  .option("--strict", "a failed backup stops apt (default: apt goes on)")
+  .option("--openrc <file>", "read this file of `export OS_…` lines first")
+  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .action(async (type: string, rotation: number, options) => {
+    const { installAptHook } = await import("./apt-hook.js");
+    await installAptHook({ ...options, type, rotation });
+  });
+
+program
   .command("schedule")
   .description("a schedule in words, and when it is due next")
   .argument("<schedule>", "cron, hourly, daily, …, or count@days@hours")

@@ -7,7 +7,7 @@ import { mayPass, snapshotKind, WaitError, waitForStatus } from "../cinder/watch
 import { images, isConflict, parseTime, type Session, servers, snapshots } from "../openstack";
 import type { Image } from "../openstack/images";
 import type { Snapshot } from "../openstack/snapshots";
-import { inventoryOf } from "./inventory";
+import { inventoryOf, type Marked } from "./inventory";
 import type { Decision } from "./retention";
 import { type SetPoint, supersededBy } from "./set-point";
 
@@ -32,6 +32,8 @@ export interface ImageSet {
   timeoutSeconds: number;
   /** Whether a server that is busy with something else is waited for. */
   waitsWhileBusy: boolean;
+  /** Images of the server that createBackup made with this `backup_type` are points of the set too. */
+  adopts?: { backupType: string; set: string } | undefined;
   log: (line: string) => void;
   signal?: AbortSignal | undefined;
 }
@@ -39,7 +41,7 @@ export interface ImageSet {
 /** The points of a set as Glance has them, newest first. */
 export async function imagePoints(set: ImageSet): Promise<ImagePoint[]> {
   const inventory = inventoryOf(set.session);
-  const found = (await inventory.images(set.owner)).filter(
+  const found = [...(await inventory.images(set.owner)), ...(await foreignImages(set))].filter(
     ({ row, mark }) => mark.role === "recovery-point" && !["deleted", "pending_delete"].includes(row.status),
   );
   const mapped = found.some(({ row }) => snapshotIdsOf(row).length > 0);
@@ -47,6 +49,40 @@ export async function imagePoints(set: ImageSet): Promise<ImagePoint[]> {
   return found
     .map(({ row, mark }) => asImagePoint(row, mark, there))
     .sort((a, b) => b.time.getTime() - a.time.getTime() || (a.id < b.id ? 1 : -1));
+}
+
+/** Images of the server and type that an earlier script left, with the mark that they get; none unless the set adopts. */
+async function foreignImages(set: ImageSet): Promise<Marked<Image>[]> {
+  const { adopts, owner, serverId } = set;
+  if (!adopts) return [];
+  const there = await inventoryOf(set.session).unmarkedBackups();
+  return there
+    .filter(({ metadata }) => isOf(metadata, serverId, adopts.backupType))
+    .map(row => {
+      const takenAt = instant(parseTime(row.created_at));
+      return { row, mark: { owner, set: adopts.set, role: "recovery-point", time: takenAt, takenAt } };
+    });
+}
+
+const isOf = (image: Record<string, string>, serverId: string, backupType: string): boolean =>
+  image.instance_uuid === serverId && image.backup_type === backupType;
+
+/** How many images of that server and type an earlier script has left, for a set that does not adopt them. */
+export async function countForeignImages(
+  { session, serverId }: ImageSet,
+  backupType: string,
+): Promise<number> {
+  const there = await inventoryOf(session).unmarkedBackups();
+  return there.filter(({ metadata }) => isOf(metadata, serverId, backupType)).length;
+}
+
+/** Marks the images that an earlier script left: from here on they are the set's. */
+export async function adoptImages(set: ImageSet): Promise<void> {
+  for (const { row, mark } of await foreignImages(set)) {
+    const marked = await images.setProperties(set.session, row.id, toMetadata(mark), { signal: set.signal });
+    await inventoryOf(set.session).noteImage(marked);
+    set.log(`adopting image ${row.id} ("${row.name ?? ""}"), which createBackup made ${mark.takenAt}`);
+  }
 }
 
 function asImagePoint(row: Image, mark: Mark, there: ReadonlyMap<string, Snapshot>): ImagePoint {

@@ -29,6 +29,7 @@ export class Inventory {
   private readonly stuckIds = new Set<string>();
   private readonly untouchedIds = new Set<string>();
   private imageRows: Promise<Known<Image>> | undefined;
+  private backupRows: Promise<Map<string, Image>> | undefined;
   private everySnapshot: Promise<Map<string, Snapshot>> | undefined;
   private everyServer: Promise<Map<string, Server>> | undefined;
   private everyVolume: Promise<Map<string, Volume>> | undefined;
@@ -131,9 +132,19 @@ export class Inventory {
     return this.imageRows;
   }
 
+  /** Images that Nova's createBackup made, for whomever: those that nobody has marked. */
+  async unmarkedBackups(): Promise<Image[]> {
+    this.backupRows ??= byId(
+      images.list(this.session, { image_type: "backup" }),
+      () => (this.backupRows = undefined),
+    );
+    return [...(await this.backupRows).values()].filter(({ metadata }) => !fromMetadata(metadata));
+  }
+
   /** An image that this process made or changed. */
   async noteImage(row: Image): Promise<void> {
     (await this.imageRows)?.note(row);
+    (await this.backupRows)?.delete(row.id);
   }
 
   /** The snapshots of the project, ours or not, by id: those that Nova makes carry no mark. */

@@ -197,11 +197,19 @@ export interface ServerName {
  */
 export function serverNamed<S extends ServerName>(named: string, servers: readonly S[]): S {
   const cut = (name: string) => name.split("_")[0] ?? name;
-  const steps: ((server: S) => boolean)[] = [
-    server => server.id === named,
-    server => server.name === named,
-    server => cut(server.name) === cut(named),
-  ];
+  return oneOf(named, servers, [server => cut(server.name) === cut(named)]);
+}
+
+/** The server with that id or name. Throws where there is none, or two of that name. */
+export const serverCalled = <S extends ServerName>(named: string, servers: readonly S[]): S =>
+  oneOf(named, servers, []);
+
+function oneOf<S extends ServerName>(
+  named: string,
+  servers: readonly S[],
+  further: ((server: S) => boolean)[],
+): S {
+  const steps = [(server: S) => server.id === named, (server: S) => server.name === named, ...further];
   for (const matches of steps) {
     const [found, another] = servers.filter(matches);
     if (found && another)

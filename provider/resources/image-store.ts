@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import { runKey } from "../base/marks";
 import {
+  adoptImages,
+  countForeignImages,
   handOverImages,
   type ImagePoint,
   type ImageSet,
@@ -62,6 +64,8 @@ async function take(
 ): Promise<Taken<ImagePoint, Own>> {
   const set = setOf(given, context);
   if (state && state.owner !== given.owner) await handOverImages(set, state.owner);
+  if (set.adopts) await adoptImages(set);
+  else if (!state) await sayForeign(set, given, context);
   const mark = markOf(given, state, context.now);
   const digest = createHash("sha256")
     .update(`${given.owner} ${runKey(mark)}`)
@@ -70,7 +74,7 @@ async function take(
   const taken = imageStore.wants(given)
     ? await takeImage(set, {
         name: `${nameOf(given, context.now, longestName)}-${digest}`,
-        metadata: { ...given.metadata, backup_type: given.backupType ?? setNameOf(given) },
+        metadata: { ...given.metadata, backup_type: typeOf(given) },
         mark,
       })
     : undefined;
@@ -82,6 +86,18 @@ async function take(
   };
 }
 
+const typeOf = (given: Inputs): string => given.backupType ?? setNameOf(given);
+
+/** Images that the nova backup script left are no points of the set, unless that is asked for. */
+async function sayForeign(set: ImageSet, given: Inputs, context: Context): Promise<void> {
+  const count = await countForeignImages(set, typeOf(given));
+  if (count === 0) return;
+  const images = `${count} image${count === 1 ? "" : "s"}`;
+  context.warn(
+    `createBackup made ${images} of ${labelOf(given)} with backup_type '${typeOf(given)}': they stay and are not rotated; adoptImages: true takes them into the set`,
+  );
+}
+
 function setOf(given: Inputs, context: Context): ImageSet {
   return {
     session: context.session(given),
@@ -89,6 +105,7 @@ function setOf(given: Inputs, context: Context): ImageSet {
     serverId: given.serverId,
     timeoutSeconds: given.timeoutSeconds,
     waitsWhileBusy: given.whileBusy === "wait",
+    adopts: given.adoptImages ? { backupType: typeOf(given), set: setNameOf(given) } : undefined,
     log: context.log,
     signal: context.signal,
   };

@@ -39,6 +39,14 @@ export const inputs = z.object({
     .describe(
       "What to do while Nova works on the server otherwise, such as another backup: 'wait' (default; 10 minutes at most) or 'fail'.",
     ),
+  adoptImages: z
+    .boolean()
+    .default(false)
+    .describe(
+      "True takes the images of this server into the set that Nova's createBackup made with the same `backup_type`, as the " +
+        "nova backup script did: from then on they are marked, counted and removed like the set's own. Default false: " +
+        "they stay as they are.",
+    ),
   timeoutSeconds: z
     .number()
     .positive()

@@ -30,6 +30,7 @@ export interface ServerBackupPlanArgs
     | "timeoutSeconds"
     | "namePrefix"
     | "metadata"
+    | "adoptImages"
     | "deletionPolicy"
     | "cloud"
     | "region"
@@ -47,6 +48,7 @@ const keys = Object.keys({
   timeoutSeconds: true,
   namePrefix: true,
   metadata: true,
+  adoptImages: true,
   deletionPolicy: true,
   cloud: true,
   region: true,

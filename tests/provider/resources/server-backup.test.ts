@@ -166,6 +166,47 @@ describe("ServerBackup", function () {
     );
   });
 
+  it("takes images of the nova backup script into its rotation where it is told to, and else says that they are there", async () => {
+    const { id } = cloud.addServer({ name: "web" });
+    const byScript = (created_at: string, backup_type: string, instance_uuid = id) =>
+      Object.assign(
+        cloud.addImage({
+          name: `backup-snapshot-${created_at.slice(0, 10)}-${backup_type}-web-${instance_uuid}`,
+          properties: { backup_type, instance_uuid, image_type: "backup" },
+        }),
+        { created_at },
+      );
+    const [old, newer] = [
+      byScript("2026-11-25T01:01:00Z", "daily"),
+      byScript("2026-11-26T01:01:00Z", "daily"),
+    ];
+    const others = [
+      byScript("2026-11-01T01:01:00Z", "weekly"),
+      byScript("2026-11-01T01:01:00Z", "daily", "another"),
+    ];
+    const ids = () => cloud.images().map(image => image.id);
+    await up("10:10", inputsOf(id));
+    assert.match(lines.join("\n"), /createBackup made 2 images of server .* adoptImages: true takes them/);
+    assert.equal(ids().length, 5);
+
+    const adopting = { ...inputsOf(id), owner: "shop/prod/web-adopting", adoptImages: true };
+    const driver = at("11:10");
+    const { inputs } = await driver.check("ServerBackup", undefined, adopting);
+    const plan = (await driver.plan("ServerBackup", undefined, inputs)).join("\n");
+    assert.match(plan, new RegExp(`removes 1: ${old.id.slice(0, 8)} of 2026-11-25T01:01:00Z`));
+    const state = await up("11:10", adopting);
+    assert.ok(!ids().includes(old.id));
+    assert.deepEqual(
+      (state.points as { imageId: string }[]).map(({ imageId }) => imageId),
+      [state.imageId, newer.id],
+    );
+    assert.deepEqual(
+      others.filter(({ id }) => !ids().includes(id)),
+      [],
+    );
+    assert.equal(newer.properties["osbackup-owner"], "shop/prod/web-adopting");
+  });
+
   it("refuses a server that is not there", async () => {
     cloud.addServer({ name: "web" });
     const { refusals } = await at("10:10").check(
