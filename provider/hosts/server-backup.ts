@@ -1,4 +1,3 @@
-import { instant } from "../base/marks";
 import { Driver } from "../driver/driver";
 import { clock, World } from "../driver/world";
 import { serverCalled } from "../operations/schedule-file";
@@ -84,7 +83,8 @@ async function backedUp(
     serverId: id,
     serverName: name,
     backupType,
-    trigger: instant(clock()),
+    // two of one second are two
+    trigger: clock().toISOString(),
     retention: { keepLast: rotation },
     adoptImages: true,
     ...(namePrefix !== undefined && { namePrefix }),
