@@ -240,6 +240,8 @@ export interface ServerBackupInputs {
   namePrefix?: pulumi.Input<string | undefined>;
   /** What to do while Nova works on the server otherwise, such as another backup: 'wait' (default; 10 minutes at most) or 'fail'. Default `"wait"`. */
   whileBusy?: pulumi.Input<"wait" | "fail" | undefined>;
+  /** Whether the guest's file systems must be at rest. Nova has them frozen by the guest's agent where the server's image has hw_qemu_guest_agent=yes, and refuses an image that it could not freeze for where it has os_require_quiesce=yes too. 'require' fails unless both are there or the server is off; 'try' (default) takes the image and says in `consistency` what is known of it; 'off' does not look. Default `"try"`. */
+  quiesce?: pulumi.Input<"require" | "try" | "off" | undefined>;
   /** True takes the images of this server into the set that Nova's createBackup made with the same `backup_type`, as the nova backup script did: from then on they are marked, counted and removed like the set's own. Default false: they stay as they are. */
   adoptImages?: pulumi.Input<boolean | undefined>;
   /** Wait for the server to be idle, and for the image to be `active`, in seconds. Default `3600`. */
@@ -258,6 +260,8 @@ export interface ServerBackupOutputs {
   takenAt: string;
   /** Size of the current image; 0 for a server that boots from a volume, whose data is in the snapshots. */
   sizeBytes: number;
+  /** What the current image holds: 'filesystem' where the guest's file systems were at rest, 'crash' where that is not known. */
+  consistency: string;
   /** The Cinder snapshots of a server that boots from a volume, which belong to the current image. */
   snapshotIds: string[];
   /** All images of the set, newest first, each with why it is kept; `status` where it is not good. */
@@ -279,7 +283,7 @@ export interface ServerBackupOutputs {
 export const serverBackupBinding = {
   type: "ServerBackup",
   computed: ["slot"],
-  outputs: ["imageId", "takenAt", "sizeBytes", "snapshotIds", "points", "removed", "nextDue"],
+  outputs: ["imageId", "takenAt", "sizeBytes", "consistency", "snapshotIds", "points", "removed", "nextDue"],
   secretInputs: [],
   addresses: [],
 } as const;

@@ -15,6 +15,7 @@ export class ServerBackup extends BackupResource {
   declare readonly imageId: pulumi.Output<ServerBackupOutputs["imageId"]>;
   declare readonly takenAt: pulumi.Output<ServerBackupOutputs["takenAt"]>;
   declare readonly sizeBytes: pulumi.Output<ServerBackupOutputs["sizeBytes"]>;
+  declare readonly consistency: pulumi.Output<ServerBackupOutputs["consistency"]>;
   declare readonly snapshotIds: pulumi.Output<ServerBackupOutputs["snapshotIds"]>;
   declare readonly points: pulumi.Output<ServerBackupOutputs["points"]>;
   declare readonly removed: pulumi.Output<ServerBackupOutputs["removed"]>;

@@ -30,6 +30,8 @@ export interface Mark {
   copy?: string | undefined;
   /** Of a snapshot that is one of a server's point: "1/2 /dev/vda", its place, how many there are, and the device. */
   part?: string | undefined;
+  /** Of an image of a server: "filesystem" where the guest's file systems were at rest, "crash" where that is not known. */
+  consistency?: string | undefined;
 }
 
 /** What every Cinder object of ours says of itself. */
@@ -47,6 +49,7 @@ export const metadataKeys = {
   expiresAt: "osbackup-expires-at",
   copy: "osbackup-copy",
   part: "osbackup-part",
+  consistency: "osbackup-consistency",
 } as const satisfies Record<keyof Mark, string>;
 
 type MarkKey = keyof typeof metadataKeys;
@@ -100,7 +103,16 @@ function complete(value: (key: MarkKey) => string | undefined): Mark | undefined
   const role = value("role");
   if (owner === undefined || role === undefined) return undefined;
   const mark: Mark = { owner, role: role as Role, set: value("set") ?? owner };
-  for (const key of ["slot", "trigger", "time", "takenAt", "expiresAt", "copy", "part"] as const) {
+  for (const key of [
+    "slot",
+    "trigger",
+    "time",
+    "takenAt",
+    "expiresAt",
+    "copy",
+    "part",
+    "consistency",
+  ] as const) {
     const found = value(key);
     if (found !== undefined) mark[key] = found;
   }

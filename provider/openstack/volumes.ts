@@ -23,6 +23,8 @@ export const Volume = z.looseObject({
   bootable: z.string().optional(),
   encrypted: z.boolean().optional(),
   multiattach: z.boolean().optional(),
+  /** Of a bootable volume: the properties of the image that it was made of. */
+  volume_image_metadata: z.record(z.string(), z.unknown()).optional(),
   attachments: z
     .array(
       z.looseObject({

@@ -8,6 +8,7 @@ import { images, isConflict, parseTime, type Session, servers, snapshots } from 
 import type { Image } from "../openstack/images";
 import type { Snapshot } from "../openstack/snapshots";
 import { inventoryOf, type Marked } from "./inventory";
+import { consistencyOf, type Quiesce } from "./quiesce";
 import type { Decision } from "./retention";
 import { type SetPoint, supersededBy } from "./set-point";
 
@@ -20,6 +21,8 @@ export interface ImagePoint extends SetPoint {
   status: string;
   sizeBytes: number;
   snapshotIds: string[];
+  /** "filesystem" or "crash"; "" of an image whose maker did not say */
+  consistency: string;
   /** "2 of 3 snapshots are missing", where it is not good although its image is */
   ailment?: string | undefined;
 }
@@ -32,6 +35,8 @@ export interface ImageSet {
   timeoutSeconds: number;
   /** Whether a server that is busy with something else is waited for. */
   waitsWhileBusy: boolean;
+  /** Whether the guest's file systems must be at rest. */
+  quiesce: Quiesce;
   /** Images of the server that createBackup made with this `backup_type` are points of the set too. */
   adopts?: { backupType: string; set: string } | undefined;
   log: (line: string) => void;
@@ -102,6 +107,7 @@ function asImagePoint(row: Image, mark: Mark, there: ReadonlyMap<string, Snapsho
     status: row.status,
     sizeBytes: row.size ?? 0,
     snapshotIds,
+    consistency: mark.consistency ?? "",
     ailment,
     slot: mark.slot,
     trigger: mark.trigger,
@@ -189,12 +195,14 @@ export async function takeImage(set: ImageSet, take: TakeImage): Promise<TakenIm
     await removeImagePoint(set, candidate);
     superseded.push(...supersededBy(take.mark, [candidate]).superseded);
   }
-  const server = await inventoryOf(set.session).server(set.serverId);
-  if (server?.image === "")
+  const server = await servers.get(set.session, set.serverId, { signal: set.signal });
+  const consistency = await consistencyOf(set, server, set.quiesce);
+  if (server.image === "")
     await removeUnclaimed(set, take.name, (await inventoryOf(set.session).projectsSnapshots()).values());
-  const flavor = server?.flavor?.id;
+  const flavor = server.flavor?.id;
   const id = await begun(set, {
     ...take,
+    mark: { ...take.mark, consistency },
     metadata: { ...take.metadata, ...(flavor !== undefined && { [flavorProperty]: flavor }) },
   });
   return { point: await settledOrUndone(set, take, id), made: true, superseded };

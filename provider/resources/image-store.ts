@@ -38,7 +38,7 @@ export const imageStore: PointStore<Inputs, Outputs, ImagePoint, Own> = {
   ...timed,
   take,
 
-  coming: () => ({ name: "", status: "active", sizeBytes: 0, snapshotIds: [] }),
+  coming: () => ({ name: "", status: "active", sizeBytes: 0, snapshotIds: [], consistency: "" }),
   announce: given => `will take the image of ${runOf(given)} of ${labelOf(given)}`,
   describe: point => ({ name: point.name, ...(point.good ? {} : { status: point.ailment ?? point.status }) }),
   wasGood: ({ status }) => status === undefined,
@@ -47,6 +47,7 @@ export const imageStore: PointStore<Inputs, Outputs, ImagePoint, Own> = {
     takenAt: point?.takenAt ?? "",
     sizeBytes: point?.sizeBytes ?? 0,
     snapshotIds: point?.snapshotIds ?? [],
+    consistency: point?.consistency ?? "",
   }),
   own: given => ({ nextDue: nextDue(given) ?? "" }),
 
@@ -105,6 +106,7 @@ function setOf(given: Inputs, context: Context): ImageSet {
     serverId: given.serverId,
     timeoutSeconds: given.timeoutSeconds,
     waitsWhileBusy: given.whileBusy === "wait",
+    quiesce: given.quiesce,
     adopts: given.adoptImages ? { backupType: typeOf(given), set: setNameOf(given) } : undefined,
     log: context.log,
     signal: context.signal,

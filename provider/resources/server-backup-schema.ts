@@ -39,6 +39,15 @@ export const inputs = z.object({
     .describe(
       "What to do while Nova works on the server otherwise, such as another backup: 'wait' (default; 10 minutes at most) or 'fail'.",
     ),
+  quiesce: z
+    .enum(["require", "try", "off"])
+    .default("try")
+    .describe(
+      "Whether the guest's file systems must be at rest. Nova has them frozen by the guest's agent where the server's image has " +
+        "hw_qemu_guest_agent=yes, and refuses an image that it could not freeze for where it has os_require_quiesce=yes too. " +
+        "'require' fails unless both are there or the server is off; 'try' (default) takes the image and says in " +
+        "`consistency` what is known of it; 'off' does not look.",
+    ),
   adoptImages: z
     .boolean()
     .default(false)
@@ -80,6 +89,11 @@ export const outputs = z.object({
     .number()
     .describe(
       "Size of the current image; 0 for a server that boots from a volume, whose data is in the snapshots.",
+    ),
+  consistency: z
+    .string()
+    .describe(
+      "What the current image holds: 'filesystem' where the guest's file systems were at rest, 'crash' where that is not known.",
     ),
   snapshotIds: z
     .array(z.string())

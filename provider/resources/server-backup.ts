@@ -1,3 +1,5 @@
+import { inventoryOf } from "../operations/inventory";
+import { consistencyOf } from "../operations/quiesce";
 import { imageStore } from "./image-store";
 import { defaultRetention, noTags, settleSlot, timingRules } from "./inputs";
 import { leavingOf, pointSet } from "./point-set";
@@ -20,7 +22,17 @@ export const serverBackup = resourceType({
     retention: given.retention ?? defaultRetention(given, { keepLast: 7 }),
   }),
   preflightKeys: ["serverId", "cloud", "region"],
-  preflight: missingServer,
+  async preflight(given, context) {
+    const missing = await missingServer(given, context);
+    if (missing.length > 0 || given.quiesce !== "require") return missing;
+    const session = context.session(given);
+    const server = await inventoryOf(session).server(given.serverId);
+    if (!server) return missing;
+    return consistencyOf({ session }, server, given.quiesce).then(
+      () => [],
+      (error: Error) => [{ property: "quiesce", reason: error.message }],
+    );
+  },
   leaving: leavingOf(imageStore, labelOf),
   ...pointSet(imageStore),
 });

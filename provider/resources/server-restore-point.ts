@@ -78,7 +78,9 @@ async function newestOf(
 ): Promise<Pick<Inputs, "imageId" | "snapshotIds"> | undefined> {
   const { timeoutSeconds } = given;
   const common = { session: context.session(given), owner, serverId: "", timeoutSeconds, log: context.log };
-  const image = (await imagePoints({ ...common, waitsWhileBusy: false })).find(({ good }) => good);
+  const image = (await imagePoints({ ...common, waitsWhileBusy: false, quiesce: "off" })).find(
+    ({ good }) => good,
+  );
   if (image) return { imageId: image.id, snapshotIds: undefined };
   const point = (await serverPoints(common)).find(({ good }) => good);
   return point && { imageId: undefined, snapshotIds: point.parts.map(({ snapshotId }) => snapshotId) };

@@ -31,6 +31,7 @@ export interface ServerBackupPlanArgs
     | "namePrefix"
     | "metadata"
     | "adoptImages"
+    | "quiesce"
     | "deletionPolicy"
     | "cloud"
     | "region"
@@ -49,6 +50,7 @@ const keys = Object.keys({
   namePrefix: true,
   metadata: true,
   adoptImages: true,
+  quiesce: true,
   deletionPolicy: true,
   cloud: true,
   region: true,

@@ -363,4 +363,94 @@ describe("servers of a real cloud", () => {
     await driver("20:50").delete("ServerSnapshot", snapshot.id, { ...inputs, ...snapshot.outputs });
     await driver("20:50").delete("ServerBackup", "shop/prod/daily", backup);
   });
+
+  it("are counted by active images alone, where Nova's own rotation counts a stuck one and drops a good one", async function () {
+    this.timeout(240_000);
+    const id = servers[1]?.id;
+    const propertiesOf = (backup_type: string) => ({ backup_type, instance_uuid: id, image_type: "backup" });
+    /** An image of the script whose upload never came. */
+    const stuck = (type: string) =>
+      demo.call("POST", "image", "/v2/images", {
+        name: `stuck ${type}`,
+        disk_format: "raw",
+        container_format: "bare",
+        ...propertiesOf(type),
+      });
+    const of = async (type: string): Promise<{ id: string; name: string; status: string }[]> =>
+      (await demo.call("GET", "image", `/v2/images?instance_uuid=${id}&backup_type=${type}&sort=created_at`))
+        .body.images;
+    const isActive = ({ status }: { status: string }) => status === "active";
+    const createBackup = async (name: string, backup_type: string) => {
+      const action = { createBackup: { name, backup_type, rotation: 2 } };
+      await demo.call("POST", "compute", `/servers/${id}/action`, action);
+      await until(`backup ${name}`, async () => {
+        const { server } = (await demo.call("GET", "compute", `/servers/${id}`)).body;
+        const done = (await of(backup_type)).find(image => image.name === name && isActive(image));
+        return done && !server["OS-EXT-STS:task_state"];
+      });
+    };
+    await createBackup("first", "nova");
+    await stuck("nova");
+    await createBackup("second", "nova");
+    assert.deepEqual(
+      (await of("nova")).filter(isActive).map(({ name }) => name),
+      ["second"],
+      "Nova kept the stuck one in the place of the first",
+    );
+
+    // the same with ours, which takes the script's images into its set
+    await createBackup("first", "ours");
+    await stuck("ours");
+    const given = {
+      ...daily(id),
+      owner: "shop/prod/ours",
+      backupType: "ours",
+      adoptImages: true,
+      retention: { keepLast: 2 },
+    };
+    let state: Properties | undefined;
+    for (const slot of ["21:10", "22:10"]) {
+      const run = driver(slot);
+      const { inputs } = await run.check("ServerBackup", state, given);
+      state = {
+        ...inputs,
+        ...(state
+          ? await run.update("ServerBackup", "shop/prod/ours", state, inputs)
+          : (await run.create("ServerBackup", inputs)).outputs),
+      };
+      const active = (await of("ours")).filter(isActive);
+      assert.equal(active.length, 2, "two good ones at every moment");
+      assert.equal(
+        active.some(({ name }) => name === "first"),
+        slot === "21:10",
+      );
+    }
+    assert.equal(state?.consistency, "crash");
+    await driver("22:20").delete("ServerBackup", "shop/prod/ours", state ?? {});
+    for (const image of [...(await of("nova")), ...(await of("ours"))])
+      await demo.call("DELETE", "image", `/v2/images/${image.id}`);
+  });
+
+  it("have a known consistency where the image of the volume that they boot from says so", async function () {
+    this.timeout(240_000);
+    const { id } = await addBooting("frozen");
+    const given = { ...daily(id), owner: "shop/prod/frozen", quiesce: "require" };
+    const refused = await driver("23:10").check("ServerBackup", undefined, given);
+    assert.match(
+      refused.refusals[0]?.reason ?? "",
+      /lacks hw_qemu_guest_agent=yes and os_require_quiesce=yes/,
+    );
+    const attached = (await demo.call("GET", "compute", `/servers/${id}/os-volume_attachments`)).body;
+    const devices = attached.volumeAttachments as { device: string; volumeId: string }[];
+    const [root] = devices.sort((a, b) => a.device.localeCompare(b.device));
+    const metadata = { hw_qemu_guest_agent: "yes", os_require_quiesce: "yes" };
+    const action = { "os-set_image_metadata": { metadata } };
+    await demo.call("POST", "volumev3", `/volumes/${root?.volumeId}/action`, action);
+    const run = driver("23:20");
+    const { inputs, refusals } = await run.check("ServerBackup", undefined, given);
+    assert.deepEqual(refusals, []);
+    const { outputs } = await run.create("ServerBackup", inputs);
+    assert.equal(outputs.consistency, "filesystem");
+    await driver("23:30").delete("ServerBackup", "shop/prod/frozen", { ...inputs, ...outputs });
+  });
 });

@@ -207,6 +207,49 @@ describe("ServerBackup", function () {
     assert.equal(newer.properties["osbackup-owner"], "shop/prod/web-adopting");
   });
 
+  it("says whether the guest's file systems were at rest, and fails where that is required and not known", async () => {
+    const { id } = cloud.addServer({ name: "web" });
+    const server = cloud.servers().find(row => row.id === id);
+    assert.ok(server);
+    const consistency = async (quiesce: string) => {
+      const given = { ...inputsOf(id), owner: `shop/prod/${cloud.images().length}`, quiesce };
+      const state = await up("10:10", given);
+      const image = cloud.images().find(row => row.id === state.imageId);
+      assert.equal(image?.properties["osbackup-consistency"], state.consistency);
+      return state.consistency;
+    };
+    const required = async () => {
+      const given = { ...inputsOf(id), owner: "shop/prod/required", quiesce: "require" };
+      const { refusals } = await at("10:10").check("ServerBackup", undefined, given);
+      return refusals.map(({ property, reason }) => `${property}: ${reason}`).join();
+    };
+    assert.equal(await consistency("try"), "crash");
+    assert.match(
+      await required(),
+      /^quiesce: quiesce is 'require', and the image of server web lacks hw_qemu_guest_agent=yes and os_require_quiesce=yes/,
+    );
+    const properties: Record<string, string> = { hw_qemu_guest_agent: "yes" };
+    const image = cloud.addImage({ name: "debian", properties });
+    server.imageId = image.id;
+    assert.equal(await consistency("try"), "crash", "that a freeze failed is told to nobody");
+    assert.match(await required(), /lacks os_require_quiesce=yes:/);
+    image.properties.os_require_quiesce = "true";
+    assert.equal(await consistency("require"), "filesystem");
+    assert.equal(await consistency("off"), "crash");
+    server.imageId = "gone";
+    server.status = "SHUTOFF";
+    assert.equal(await consistency("require"), "filesystem");
+
+    server.status = "ACTIVE";
+    const given = { ...inputsOf(id), owner: "shop/prod/later", retention: { keepLast: 1 } };
+    const state = await up("10:10", given);
+    await assert.rejects(up("11:10", { ...given, quiesce: "require" }, state), /quiesce is 'require'/);
+    assert.ok(
+      cloud.images().some(row => row.id === state.imageId),
+      "the older image stays",
+    );
+  });
+
   it("refuses a server that is not there", async () => {
     cloud.addServer({ name: "web" });
     const { refusals } = await at("10:10").check(
