@@ -54,6 +54,8 @@ export class Cloud {
   readonly volumes = new Map<string, VolumeRow>();
   readonly snapshots = new Map<string, SnapshotRow>();
   readonly servers = new Map<string, ServerRow>();
+  /** Whether it has compute, image and network services: from its first server on. */
+  hasCompute = false;
   readonly floatingIps = new Map<string, FloatingIpRow>();
   readonly images = new Map<string, ImageRow>();
   readonly attachments = new Map<string, AttachmentRow>();
@@ -198,6 +200,7 @@ export class Cloud {
     this.volumeTypes = state.volumeTypes;
     for (const row of state.volumes) this.volumes.set(row.id, row);
     for (const row of state.servers) this.servers.set(row.id, row);
+    this.hasCompute = this.servers.size > 0;
     for (const row of state.floatingIps) this.floatingIps.set(row.id, row);
     for (const row of state.images) this.images.set(row.id, row);
     for (const row of state.snapshots) this.snapshots.set(row.id, row);

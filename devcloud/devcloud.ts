@@ -327,6 +327,7 @@ export class Devcloud {
       imageId: server.bootsFromVolume ? null : "the-image-that-it-was-made-of",
     });
     this.cloud.servers.set(row.id, row);
+    this.cloud.hasCompute = true;
     this.cloud.changed();
     return row;
   }

@@ -308,8 +308,7 @@ export class Keystone {
               name: "cinderv3",
               url: `${origin}${volumePath}/v3/${project.id}`,
             },
-            // a cloud gets its other services with its first server, and keeps them with an image of it
-            ...(this.cloud.servers.size + this.cloud.images.size > 0
+            ...(this.cloud.hasCompute
               ? [
                   { type: "compute", name: "nova", url: `${origin}/compute/v2.1` },
                   { type: "image", name: "glance", url: `${origin}/image` },

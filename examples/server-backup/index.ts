@@ -1,19 +1,44 @@
 import * as pulumi from "@pulumi/pulumi";
-import { getServersOutput, ServerBackupPlan } from "pulumi-openstack-backup";
+import { getServersOutput, ServerBackupPlan, ServerRestore } from "pulumi-openstack-backup";
 
 const config = new pulumi.Config();
 const name = config.require("server");
 
-// by name or id
-const server = getServersOutput().apply(servers => {
-  const found = servers.filter(one => one.id === name || one.name === name);
-  if (found.length !== 1 || !found[0])
-    throw new pulumi.RunError(`${found.length} servers are called '${name}', see \`openstack server list\``);
-  return found[0];
+// by name or, also where it is gone, by id
+const isId = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(name);
+const server = isId
+  ? { id: name, name }
+  : getServersOutput().apply(servers => {
+      const found = servers.filter(one => one.name === name);
+      if (found.length !== 1 || !found[0])
+        throw new pulumi.RunError(
+          `${found.length} servers are called '${name}', see \`openstack server list\``,
+        );
+      return found[0];
+    });
+
+// daily 7, weekly 4, monthly 12, yearly 2; nothing is taken of a server that is being restored
+const plan = new ServerBackupPlan("server", {
+  serverId: pulumi.output(server).id,
+  serverName: pulumi.output(server).name,
+  paused: config.get("restore") !== undefined,
 });
 
-// daily 7, weekly 4, monthly 12, yearly 2
-const plan = new ServerBackupPlan(name, { serverId: server.id, serverName: server.name });
+// On the bad day: `pulumi config set restore daily`, then `pulumi up`. It boots a new server beside the old one;
+// with `overwrite` true the old one is rebuilt, and what is on its disk is lost.
+const type = config.get("restore");
+const backup = type === undefined ? undefined : plan.sets[type];
+if (type !== undefined && !backup)
+  throw new pulumi.RunError(`restore is '${type}', the types are ${Object.keys(plan.sets).join(", ")}`);
+const network = config.get("network");
+const restored =
+  backup &&
+  new ServerRestore(
+    "restored",
+    config.getBoolean("overwrite")
+      ? { backup, serverId: pulumi.output(server).id, overwrite: true }
+      : { backup, ...(network !== undefined && { networks: [{ networkId: network }] }) },
+  );
 
 export const images = pulumi
   .all(
@@ -27,3 +52,4 @@ export const images = pulumi
         `${type}: ${points.length} images, newest ${points[0]?.imageId ?? "none"}, next ${next || "none"}`,
     ),
   );
+export const restoredServerId = restored?.restoredServerId ?? "none";

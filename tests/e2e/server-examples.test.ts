@@ -197,6 +197,80 @@ for (const [engine, open] of engines)
       assert.equal(types().length, 5);
     });
 
+    it("bring a server back that is gone, from its newest image of a type", async () => {
+      await begin("server-backup");
+      const id = await server("web", 0);
+      await stack.setConfig("server", "web", false);
+      await run("up", "2026-11-27T01:30:00Z");
+      cloud.removeServer(id);
+      // days later, when many slots are due of a server that is not there
+      const lost = await run("up", "2026-11-29T01:30:00Z", 1);
+      assert.match(lost.output, /0 servers are called 'web'/);
+      await stack.setConfig("server", id, false);
+      await stack.setConfig("restore", "daily", false);
+      const preview = await run("preview", "2026-11-29T01:40:00Z");
+      assert.match(
+        preview.output,
+        /will boot server 'restore-restored' from image:.* captured at 2026-11-27T01:30:00Z/,
+      );
+      assert.equal(cloud.servers().length, 0);
+      await run("up", "2026-11-29T01:40:00Z");
+      const [back] = cloud.servers();
+      const daily = cloud.images().find(({ properties }) => properties.backup_type === "daily");
+      assert.deepEqual([back?.status, back?.imageId], ["ACTIVE", daily?.id]);
+      await run("up", "2026-11-30T01:40:00Z");
+      assert.deepEqual(
+        cloud.servers().map(row => row.id),
+        [back?.id],
+      );
+      const destroyed = await run("destroy", "2026-11-30T02:00:00Z");
+      assert.match(destroyed.output, /server restore-restored stays: deletionPolicy is 'retain'/);
+      assert.equal(cloud.servers().length, 1);
+    });
+
+    it("rebuild a server, once, and say in the preview what is lost", async () => {
+      await begin("server-backup");
+      await server("web", 0);
+      await stack.setConfig("server", "web", false);
+      await run("up", "2026-11-27T01:30:00Z");
+      await stack.setConfig("restore", "daily", false);
+      await stack.setConfig("overwrite", "true", false);
+      const preview = await run("preview", "2026-11-27T05:00:00Z");
+      assert.match(
+        preview.output,
+        /will overwrite the disk of server web with image:.*: what was written to it since is lost/,
+      );
+      await run("up", "2026-11-27T05:00:00Z");
+      const daily = cloud.images().find(({ properties }) => properties.backup_type === "daily");
+      assert.equal(cloud.servers()[0]?.imageId, daily?.id);
+      const rebuilds = () =>
+        cloud.requests.filter(({ method, path }) => method === "POST" && path.endsWith("/action")).length;
+      const before = rebuilds();
+      await run("up", "2026-11-27T06:00:00Z");
+      assert.equal(rebuilds(), before);
+    });
+
+    it("bring a whole server back with all its volumes", async () => {
+      await begin("whole-server");
+      const { id } = cloud.addServer({ name: "db", bootsFromVolume: true });
+      for (const name of ["root", "data"])
+        await cloud.addVolume({ name, sizeGib: 1, sizeBytes: 1 << 20, attachedTo: id });
+      await stack.setConfig("server", "db", false);
+      const first = await run("up", "2026-11-27T06:30:00Z");
+      assert.match(first.output, /2026-11-27T06:30:00Z: 2 volumes, kept for/);
+      cloud.removeServer(id);
+      for (const [key, value] of Object.entries({ server: id, restore: "true", flavor: "small" }))
+        await stack.setConfig(key, value, false);
+      const preview = await run("preview", "2026-11-27T12:30:00Z");
+      assert.match(preview.output, /will boot server 'restore-restored' with 2 new volumes from cinder:/);
+      await run("up", "2026-11-27T12:30:00Z");
+      const [back] = cloud.servers();
+      const attached = cloud.attachments().filter(({ instance }) => instance === back?.id);
+      assert.deepEqual([cloud.servers().length, attached.length], [1, 2]);
+      // two of the set's point, which stays, and none of a server that is gone
+      assert.equal(cloud.snapshots().length, 2);
+    });
+
     it("refuse a server that is not there", async () => {
       await begin("server-backup");
       await server("web", 0);

@@ -1,0 +1,41 @@
+import * as pulumi from "@pulumi/pulumi";
+import { ResticRepository, VolumeBackup, VolumeRestore } from "pulumi-openstack-backup";
+
+const config = new pulumi.Config();
+
+const offsite = new ResticRepository("offsite", {
+  url: config.require("offsiteUrl"),
+  password: config.requireSecret("offsitePassword"),
+});
+
+// what is in the near repository is copied to the far one once a day, at a time when nothing is backed up
+const near = new ResticRepository("near", {
+  url: config.require("nearUrl"),
+  password: config.requireSecret("nearPassword"),
+  copyTo: offsite.access,
+  copySchedule: config.get("copySchedule") ?? "0 5 * * *",
+});
+
+const data = new VolumeBackup("data", {
+  volumeId: config.require("volumeId"),
+  schedule: "0 * * * *",
+  repository: near,
+  snapshot: { retention: { keepLast: 2 } },
+  retention: { keepLast: 24, keepDaily: 7, keepWeekly: 4 },
+});
+
+// On the day when the near repository is gone too: `pulumi config set restore latest`, then `pulumi up`.
+const restore = config.get("restore");
+const restored =
+  restore === undefined
+    ? undefined
+    : new VolumeRestore("restored", {
+        repository: offsite,
+        backupOwner: data.backup.owner,
+        resticSnapshotId: restore,
+      });
+
+export const points = data.points.apply(all =>
+  all.map(({ takenAt, keptBecause }) => `${takenAt}, kept for ${keptBecause.join(", ")}`),
+);
+export const restoredVolumeId = restored?.volumeId ?? "none";
