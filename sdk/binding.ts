@@ -15,6 +15,13 @@ export function typeToken(type: string): string {
   return `pulumi-nodejs:dynamic/openstackbackup:${type}`;
 }
 
+/**
+ * The owner mark of a resource of this stack, by its name: for `backupOwner` of a restore that must not wait for its set.
+ * `set.owner` is the same, but where the set fails, because its source or repository is gone, the engine skips all that
+ * depends on it.
+ */
+export const ownerOf = (name: string): string => `${pulumi.getProject()}/${pulumi.getStack()}/${name}`;
+
 /** How a resource type is bound: its name, the inputs that check adds, its outputs, and what of the inputs is secret. */
 export interface Binding {
   type: string;
@@ -50,7 +57,7 @@ export abstract class BackupResource extends pulumi.CustomResource {
         name,
         {
           ...absent,
-          owner: `${pulumi.getProject()}/${pulumi.getStack()}/${name}`,
+          owner: ownerOf(name),
           ...given,
           __provider: providerText(binding.type),
         },

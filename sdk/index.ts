@@ -1,4 +1,5 @@
 /** What a stack author imports. */
+export { ownerOf } from "./binding";
 export { CinderSnapshot, type CinderSnapshotArgs } from "./cinder-snapshot";
 export {
   type PlannedBackup,
