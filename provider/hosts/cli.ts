@@ -130,14 +130,30 @@ program
 program
   .command("convert")
   .description(
-    "a Snapmanager schedule file into a program; says what is in it, and what it covers in the cloud",
+    "a file of another system into a program; says what is in it, and of a schedule file what it covers in the cloud",
   )
-  .argument("<file>", "snap_sched.yml")
+  .argument(
+    "<file>",
+    "snap_sched.yml, VolumeSnapshotBackup manifests, or crontab lines of the nova backup script",
+  )
   .option("--offline", "do not look for its servers in the cloud")
   .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
   .action(async (file: string, options) => {
-    const { convert } = await import("./convert.js");
+    const { convert } = await import("./convert/convert.js");
     await convert(file, options);
+  });
+
+program
+  .command("init")
+  .description("a folder with a stack that runs as it is")
+  .argument("<folder>", "a new one")
+  .option("--volume <id>", "for the backup of a volume to a restic repository")
+  .option("--server <name>", "for images of a server, by name or id")
+  .option("--from <file>", "from another system's file, as `osbackup convert` reads it")
+  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .action(async (folder: string, options) => {
+    const { init } = await import("./init.js");
+    await init(folder, options);
   });
 
 program

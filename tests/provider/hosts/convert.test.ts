@@ -74,4 +74,79 @@ describe("osbackup convert", function () {
     assert.equal(offline.code, 0);
     assert.match(offline.err, /^1 schedule, 1 server; volumes are not counted offline$/m);
   });
+
+  it("reads manifests of the operator, and names each field that has no meaning here", async () => {
+    const manifest = `apiVersion: v1
+kind: Secret
+stringData: {RESTIC_PASSWORD: never-to-be-seen}
+---
+apiVersion: backups.k8s.bnerd.com/v1
+kind: VolumeSnapshotBackup
+metadata: {name: pg, namespace: shop}
+spec:
+  volumeClaimRef: {name: pg-data}
+  openstack: {credentialsSecretRef: {name: os}, autoDiscover: true}
+  snapshot: {force: false, retention: {keepLast: 3}}
+  temporaryVolume: {storageClass: fast, timeout: 300}
+  repository: {type: s3, url: "s3:host/bucket"}
+  exclude: ["lost+found", "*.tmp"]
+  retention: {keepDaily: 7, keepHourly: 3}
+`;
+    const { code, out, err } = await convert(manifest);
+    assert.equal(code, 0, err);
+    for (const words of [
+      "1 set, of s3:host/bucket",
+      "left out: a Secret in line 1",
+      "pg: spec.openstack is left out: the login is that of clouds.yaml, OS_* or the stack's configuration",
+      "pg: spec.temporaryVolume.storageClass is left out: give temporaryVolume.volumeType, the Cinder type of that class",
+      "pg: spec.retention.keepHourly is left out: the operator has no such field",
+    ])
+      assert.ok(err.split("\n").includes(words), `${words}\n${err}`);
+    assert.match(out, /new VolumeBackup\("shop-pg-data"/);
+    assert.match(out, /force: false/);
+    assert.match(out, /keepDaily: 7\n/);
+    assert.ok(!(out + err).includes("never-to-be-seen"));
+
+    const wrong = await convert(manifest.replace("timeout: 300", "timeout: soon"));
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.err, /snap_sched\.yml, line 12: spec\.temporaryVolume\.timeout: .*expected number/);
+    const none = await convert(manifest.replace('{type: s3, url: "s3:host/bucket"}', "{type: s3}"));
+    assert.match(none.err, /line 13: spec\.repository\.url: |spec\.repository\.url: /);
+  });
+
+  it("reads the cron lines of the nova backup script, in every form of theirs", async () => {
+    const crontab = `# m h dom mon dow command
+MAILTO=root
+CRON_TZ=Europe/Prague
+1 1 * * * root /root/openstack-backup.sh daily 7 > /dev/null 2>&1
+1 2 * * 0 /root/openstack-backup.sh weekly 4
+1 3 1 * * . /root/openrc && /usr/local/bin/nova-backup monthly 12
+@yearly /root/openstack-backup.sh yearly 2 # the last
+5 5 * * * /root/openstack-backup.sh
+17 * * * * root cd / && run-parts --report /etc/cron.hourly
+`;
+    const { code, out, err } = await convert(crontab);
+    assert.equal(code, 0, err);
+    for (const line of [
+      '"daily": { schedule: "1 1 * * *", rotation: 7 },',
+      '"weekly": { schedule: "1 2 * * 0", rotation: 4 },',
+      '"monthly": { schedule: "1 3 1 * *", rotation: 12 },',
+      '"yearly": { schedule: "0 0 1 1 *", rotation: 2 },',
+      '"manual": { schedule: "5 5 * * *", rotation: 7 },',
+      'timeZone: "Europe/Prague",',
+    ])
+      assert.ok(out.includes(line), `${line}\n${out}`);
+    assert.match(err, /^ {2}daily: every day at 01:01 Europe\/Prague, keeping the last 7$/m);
+    assert.match(err, /left out, no call of the script: line 9$/m);
+
+    for (const [text, words] of [
+      [
+        "1 1 * * * /root/backup.sh daily 7\n2 2 * * * /root/backup.sh daily 4\n",
+        /line 2: type 'daily' is in line 1 too/,
+      ],
+      ["1 1 * * * /root/backup.sh daily 0\n", /line 1: the rotation of 'daily' must be a whole number/],
+      ["1 1 * * * /root/clean.sh\n", /no line calls a script whose name has "backup" or "snapshot"/],
+    ] as const)
+      assert.match((await convert(text)).err, words);
+  });
 });

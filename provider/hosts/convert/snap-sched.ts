@@ -1,27 +1,22 @@
-import { readFileSync } from "node:fs";
-import { basename } from "node:path";
-import { describeSchedule, parseSchedule } from "../operations/schedule";
+import { describeSchedule, parseSchedule } from "../../operations/schedule";
 import {
   type ListedSet,
   parseScheduleFile,
   serverNamed,
   snapmanagersZone,
-} from "../operations/schedule-file";
-import { getServers, type ServerInfo } from "./functions";
+} from "../../operations/schedule-file";
+import { getServers, type ServerInfo } from "../functions";
+import { type Converted, count, type Source } from "./source";
 
-/**
- * Prints the program that stands for a Snapmanager schedule file, and on standard error what is in it: each schedule in
- * words, and which servers and volumes of the cloud it covers.
- */
-export async function convert(file: string, options: { cloud?: string; offline?: boolean }): Promise<void> {
-  const sets = parseScheduleFile(readFileSync(file, "utf8"), basename(file));
-  const servers = options.offline
-    ? undefined
-    : await getServers({}, options.cloud === undefined ? {} : { cloud: options.cloud });
-  console.error(summaryOf(sets, servers));
-  for (const line of wordsOf(sets)) console.error(line);
-  console.error(leftBehind);
-  console.log(programOf(file));
+/** The program that stands for a Snapmanager schedule file; each schedule in words, and what it covers in the cloud. */
+export async function fromScheduleFile(source: Source): Promise<Converted> {
+  const sets = parseScheduleFile(source.text, source.name);
+  const servers = source.offline ? undefined : await getServers({}, source.place);
+  return {
+    program: programOf(source.path),
+    notes: [summaryOf(sets, servers), ...wordsOf(sets), leftBehind],
+    config: {},
+  };
 }
 
 /** "3 schedules, 2 servers, 5 volumes"; servers that are not there are named, and are an error as they are in a run. */
@@ -73,5 +68,3 @@ const schedule = new SnapshotSchedule("snapmanager", {
 });
 
 export const sets = schedule.summary;`;
-
-const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? "" : "s"}`;
