@@ -61,21 +61,57 @@ program
   });
 
 program
+  .command("describe")
+  .description("all that is known of one recovery point, and how it is restored")
+  .argument("<id>", "the point's id, or the beginning of it")
+  .option("--repository <url>", "a restic repository too, as for list")
+  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .option("--json", "one JSON document")
+  .action(async (id: string, options) => {
+    const { describe } = await import("./describe.js");
+    await describe(id, options);
+  });
+
+program
+  .command("verify")
+  .description("read one point of a repository to its end, each piece against its digest; writes nothing")
+  .argument("[id]", "the point's id, or the beginning of it")
+  .requiredOption("--repository <url>", "the restic repository that has it, as for list")
+  .option("--owner <owner>", "the newest good point of this owner, in place of an id")
+  .option("--json", "one JSON document")
+  .action(async (id: string | undefined, options) => {
+    const { verify } = await import("./verify.js");
+    await verify(id, options);
+  });
+
+program
   .command("restore")
-  .description("a recovery point into a new volume, or files of it into a folder; needs no state of a stack")
+  .description(
+    "a recovery point into a new volume, files of it into a folder, or an image into a new server; needs no state of a stack",
+  )
   .argument(
     "<id>",
-    "the point's id, as `osbackup list` shows it: a Cinder snapshot's, or a restic snapshot's",
+    "the point's id, as `osbackup list` shows it: a Cinder snapshot's, an image's, or a restic snapshot's",
   )
   .option(
     "--repository <url>",
     "the restic repository that has it; RESTIC_PASSWORD, AWS_ACCESS_KEY_ID and the like open it, as for restic",
   )
-  .option("--name <name>", "name of the new volume (default: restore- and the id)")
+  .option("--name <name>", "name of the new volume or server (default: restore- and the id)")
   .option("--size <GiB>", "its size (default: what the point needs)", wholeNumber)
   .option("--volume-type <type>", "its type (default: the source's)")
   .option("--target <folder>", "restore files into this folder in place of a new volume")
   .option("--path <paths...>", "with --target: only these files and folders")
+  .option("--server", "of a snapshot of a ServerSnapshot: a new server with all volumes of its point")
+  .option("--flavor <flavor>", "flavor of the new server (default: that which the image's server had)")
+  .option("--network <ids...>", "networks of the new server, or none (default: the project's only one)")
+  .option("--key <name>", "key pair of the new server")
+  .option("--zone <zone>", "availability zone of the new server")
+  .option("--security-group <names...>", "security groups of the new server")
+  .option("--floating-ip <address>", "lead this floating IP to the new server, wherever it led before")
+  .option("--in-place <server>", "rebuild this server from the image: what is on its disk is lost")
+  .option("--yes", "with --in-place: do not ask")
+  .option("--json", "one JSON document")
   .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
   .action(async (id: string, options) => {
     const { restore } = await import("./restore.js");
@@ -184,7 +220,9 @@ program
 program
   .command("doctor")
   .description("whether this machine can log in, read volumes and run restic")
+  .option("--repository <url>", "whether this restic repository opens, as for list")
   .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .option("--json", "one JSON document")
   .action(async options => {
     const { doctor } = await import("./doctor.js");
     process.exitCode = await doctor(options);

@@ -1,7 +1,8 @@
 import { World } from "../driver/world";
 import { readiness } from "../movers/local";
-import { limits } from "../openstack";
+import { limits, type Session } from "../openstack";
 import { openRepository } from "../restic";
+import { accessFromEnvironment, hasService } from "./list";
 
 /** What a newer restic brings, told where the present one lacks it. */
 const newerFeatures = [
@@ -10,38 +11,87 @@ const newerFeatures = [
   ["retryLock", "0.16 waits for locks by itself"],
 ] as const;
 
-/** Prints one line for each thing that a backup needs; returns 1 when one is missing. */
-export async function doctor(options: { cloud?: string }): Promise<number> {
-  let failed = 0;
-  const ask = async (what: string, answer: () => Promise<string>) => {
-    try {
-      console.log(`ok    ${what}: ${await answer()}`);
-    } catch (error) {
-      failed++;
-      console.log(`FAIL  ${what}: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  };
-  await ask("restic", async () => {
-    const restic = openRepository({ url: "/nowhere", password: "unused" });
-    const lacking = await Promise.all(
-      newerFeatures.map(async ([feature, what]) => ((await restic.supports(feature)) ? [] : [what])),
+/** One thing that a backup needs. */
+interface Finding {
+  what: string;
+  state: "ok" | "warn" | "FAIL";
+  says: string;
+}
+
+/** What `doctor` looks at beside the machine and the cloud. */
+export interface DoctorOptions {
+  cloud?: string;
+  /** A restic repository, opened as by restic's own command line. */
+  repository?: string;
+  json?: boolean;
+}
+
+/** Says of each thing that a backup needs whether it is there; returns 1 when one is missing. */
+export async function doctor(options: DoctorOptions): Promise<number> {
+  const world = new World({}, line => console.error(line));
+  const findings: Finding[] = [];
+  const ask = async (what: string, answer: () => Promise<string | Omit<Finding, "what">>) => {
+    const found = await answer().then(
+      said => (typeof said === "string" ? { state: "ok" as const, says: said } : said),
+      (error: Error) => ({ state: "FAIL" as const, says: error.message }),
     );
-    const { text } = await restic.version();
-    return [text, ...lacking.flat()].join("; ");
-  });
+    findings.push({ what, ...found });
+    if (!options.json) console.log(`${found.state.padEnd(4)}  ${what}: ${found.says}`);
+    return found.state !== "FAIL";
+  };
+  await ask("restic", () => resticHere());
   await ask("reading volumes", async () => {
-    const ready = await readiness();
-    if (ready.ok) return ready.how;
-    throw new Error(ready.missing.map(({ tool, remedy }) => `${tool} is missing, ${remedy}`).join("; "));
+    const { ok, how, missing } = await readiness();
+    const remedies = missing.map(({ tool, remedy }) => `${tool} is missing, ${remedy}`).join("; ");
+    if (!ok) throw new Error(remedies);
+    const losesOwners = how.includes("owners are lost") && !how.includes("fuse2fs");
+    return losesOwners ? { state: "warn", says: `${how}; ${remedies}` } : how;
   });
-  await ask("cloud", async () => {
-    const session = new World({}, line => console.log(line)).session({ cloud: options.cloud });
-    return `project ${await session.projectId()}, block storage ${await session.endpoint("block-storage")}, microversion ${await session.maxMicroversion("block-storage")}`;
-  });
-  await ask("quota", async () => {
-    const seen = await limits.get(new World({}, line => console.log(line)).session({ cloud: options.cloud }));
-    const { totalSnapshotsUsed, maxTotalSnapshots, totalGigabytesUsed, maxTotalVolumeGigabytes } = seen;
-    return `${totalSnapshotsUsed} of ${maxTotalSnapshots} snapshots, ${totalGigabytesUsed} of ${maxTotalVolumeGigabytes} GiB`;
-  });
-  return failed > 0 ? 1 : 0;
+  const place = options.cloud === undefined ? {} : { cloud: options.cloud };
+  // what else is asked of a cloud that lets nobody in would only say the same again
+  if (await ask("cloud", async () => cloudSays(world.session(place)))) {
+    await ask("quota", async () => quotaSays(world.session(place)));
+    await ask("servers", async () => serversSay(world.session(place)));
+  }
+  const { repository: url } = options;
+  if (url !== undefined)
+    await ask("repository", async () => {
+      const found = await world.repository(accessFromEnvironment(url)).snapshots();
+      return `${url} opens, ${found.length} snapshot${found.length === 1 ? "" : "s"}`;
+    });
+  if (options.json) console.log(JSON.stringify(findings, null, 2));
+  return findings.some(({ state }) => state === "FAIL") ? 1 : 0;
+}
+
+async function resticHere(): Promise<string> {
+  const restic = openRepository({ url: "/nowhere", password: "unused" });
+  const lacking = await Promise.all(
+    newerFeatures.map(async ([feature, what]) => ((await restic.supports(feature)) ? [] : [what])),
+  );
+  const { text } = await restic.version();
+  return [text, ...lacking.flat()].join("; ");
+}
+
+async function cloudSays(session: Session): Promise<string> {
+  const project = await session.projectId();
+  const volumes = await session.endpoint("block-storage");
+  return `project ${project}, block storage ${volumes}, microversion ${await session.maxMicroversion("block-storage")}`;
+}
+
+async function quotaSays(session: Session): Promise<string> {
+  const seen = await limits.get(session);
+  const { totalSnapshotsUsed, maxTotalSnapshots, totalGigabytesUsed, maxTotalVolumeGigabytes } = seen;
+  return `${totalSnapshotsUsed} of ${maxTotalSnapshots} snapshots, ${totalGigabytesUsed} of ${maxTotalVolumeGigabytes} GiB`;
+}
+
+/** A cloud without servers is none that cannot be backed up. */
+async function serversSay(session: Session): Promise<string | Omit<Finding, "what">> {
+  const lacking: string[] = [];
+  for (const service of ["compute", "image", "network"] as const)
+    if (!(await hasService(session, service))) lacking.push(service);
+  if (lacking.length > 0) {
+    const services = `no ${lacking.join(" and no ")} service`;
+    return { state: "warn", says: `the catalog has ${services}: volumes alone can be backed up` };
+  }
+  return `compute ${await session.endpoint("compute")}, microversion ${await session.maxMicroversion("compute")}`;
 }

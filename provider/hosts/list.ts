@@ -1,6 +1,6 @@
-import { instant, type Mark } from "../base/marks";
+import { fromTags, instant, type Mark } from "../base/marks";
 import { World } from "../driver/world";
-import { ConfigError, parseTime, type Session } from "../openstack";
+import { ConfigError, parseTime, type ServiceType, type Session } from "../openstack";
 import { inventoryOf, type Marked } from "../operations/inventory";
 import { nearest } from "../operations/nearest";
 import { partialTag, resticPoints, unprovenTag } from "../operations/restic-set";
@@ -17,6 +17,18 @@ export interface ListedPoint {
   /** Of a Cinder snapshot: its volume's id and size. */
   volumeId?: string;
   sizeGib?: number;
+  /** Name of the set. */
+  set: string;
+  /** Name of the snapshot or image; "" where it has none. */
+  name: string;
+  trigger?: string;
+  /** Of a snapshot that is one of a server's point: "1/2 /dev/vda". */
+  part?: string;
+  /** Of an image: the server, and "filesystem" where its file systems were at rest, else "crash". */
+  serverId?: string;
+  consistency?: string;
+  /** Of a restic snapshot. */
+  tags?: string[];
 }
 
 /**
@@ -30,15 +42,7 @@ export async function list(options: {
   cloud?: string;
   json?: boolean;
 }): Promise<void> {
-  const world = new World({}, line => console.error(line));
-  const inCloud = async () => cloudPoints(world.session({ cloud: options.cloud }));
-  const points = await inCloud().catch((error: unknown): ListedPoint[] => {
-    // On the bad day the cloud may be gone and the repository is what counts.
-    if (options.repository === undefined) throw error;
-    console.error(`warning: the cloud's points are not listed: ${(error as Error).message}`);
-    return [];
-  });
-  if (options.repository !== undefined) points.push(...(await repositoryPoints(world, options.repository)));
+  const points = await listedPoints(new World({}, line => console.error(line)), options);
   const own = points.filter(({ owner }) => (options.owner ?? owner) === owner);
   if (options.owner !== undefined && own.length === 0) {
     const owners = [...new Set(points.map(({ owner }) => owner))].sort();
@@ -49,25 +53,46 @@ export async function list(options: {
   console.log(options.json ? JSON.stringify(own, null, 2) : table(own, new Date()));
 }
 
+/** The points in the cloud, and in a repository where one is named. */
+export async function listedPoints(
+  world: World,
+  options: { repository?: string; cloud?: string },
+): Promise<ListedPoint[]> {
+  const inCloud = async () => cloudPoints(world.session({ cloud: options.cloud }));
+  const points = await inCloud().catch((error: unknown): ListedPoint[] => {
+    // On the bad day the cloud may be gone and the repository is what counts.
+    if (options.repository === undefined) throw error;
+    console.error(`warning: the cloud's points are not listed: ${(error as Error).message}`);
+    return [];
+  });
+  if (options.repository !== undefined) points.push(...(await repositoryPoints(world, options.repository)));
+  return points;
+}
+
 /** The points in the cloud: Cinder snapshots, then images of servers, each newest first. */
 export async function cloudPoints(session: Session): Promise<ListedPoint[]> {
   const inventory = inventoryOf(session);
   const isPoint = ({ role }: Mark) => role === "recovery-point";
   const snapshots = await inventory.ownSnapshots(isPoint);
-  const images = (await hasImages(session)) ? await inventory.ownImages(isPoint) : [];
+  const images = (await hasService(session, "image")) ? await inventory.ownImages(isPoint) : [];
   return [
     ...snapshots.map(found => ({
       ...listed("cinder", found),
       volumeId: found.row.volume_id,
       sizeGib: found.row.size,
     })),
-    ...images.map(found => listed("glance", found)).sort((a, b) => (a.takenAt < b.takenAt ? 1 : -1)),
+    ...images
+      .map(found => ({
+        ...listed("glance", found),
+        ...(found.row.metadata.instance_uuid !== undefined && { serverId: found.row.metadata.instance_uuid }),
+      }))
+      .sort((a, b) => (a.takenAt < b.takenAt ? 1 : -1)),
   ];
 }
 
 const listed = (
   where: ListedPoint["where"],
-  { row, mark }: Marked<{ id: string; status: string; created_at: string }>,
+  { row, mark }: Marked<{ id: string; name: string | null; status: string; created_at: string }>,
 ): ListedPoint => ({
   where,
   owner: mark.owner,
@@ -75,12 +100,17 @@ const listed = (
   slot: mark.slot ?? "",
   takenAt: mark.takenAt ?? instant(parseTime(row.created_at)),
   status: row.status,
+  set: mark.set,
+  name: row.name ?? "",
+  ...(mark.trigger !== undefined && { trigger: mark.trigger }),
+  ...(mark.part !== undefined && { part: mark.part }),
+  ...(mark.consistency !== undefined && { consistency: mark.consistency }),
 });
 
-/** Whether the cloud has an image service at all. */
-async function hasImages(session: Session): Promise<boolean> {
+/** Whether the cloud has a service at all. */
+export async function hasService(session: Session, service: ServiceType): Promise<boolean> {
   try {
-    await session.endpoint("image");
+    await session.endpoint(service);
     return true;
   } catch (error) {
     if (error instanceof ConfigError) return false;
@@ -97,6 +127,10 @@ async function repositoryPoints(world: World, url: string): Promise<ListedPoint[
     slot: point.slot ?? "",
     takenAt: point.takenAt,
     status: point.good ? "good" : point.tags.includes(unprovenTag) ? unprovenTag : partialTag,
+    set: fromTags(point.tags)?.set ?? "",
+    name: "",
+    ...(point.trigger !== undefined && { trigger: point.trigger }),
+    tags: point.tags,
   }));
 }
 

@@ -1,8 +1,15 @@
-import { Driver } from "../driver/driver";
+import { fromMetadata } from "../base/marks";
+import { Driver, type Properties } from "../driver/driver";
 import { World } from "../driver/world";
-import { keepRestored } from "../operations/restore-volume";
+import { images, servers, snapshots, undefinedIfNotFound } from "../openstack";
+import type { Snapshot } from "../openstack/snapshots";
+import { keepRestored, stateMetadata } from "../operations/restore-volume";
+import { serverCalled } from "../operations/schedule-file";
+import { serverPoints } from "../operations/server-set";
+import type { Fresh } from "../resources/resource";
 import type { ResticSnapshot } from "../restic";
-import { accessFromEnvironment } from "./list";
+import { getServers } from "./functions";
+import { accessFromEnvironment, hasService } from "./list";
 
 /** How a point is restored without a stack. */
 export interface RestoreOptions {
@@ -17,21 +24,36 @@ export interface RestoreOptions {
   target?: string;
   /** Only these files and folders of the point. */
   path?: string[];
+  /** Of a snapshot that is one of a server's point: a new server with all volumes of the point. */
+  server?: boolean;
+  /** A server that is rebuilt from an image, which overwrites its disk. */
+  inPlace?: string;
+  /** Nothing is asked. */
+  yes?: boolean;
+  /** The new server: its flavor, networks by id, key pair, availability zone, security groups and floating IP. */
+  flavor?: string;
+  network?: string[];
+  key?: string;
+  zone?: string;
+  securityGroup?: string[];
+  floatingIp?: string;
+  json?: boolean;
 }
 
 /**
- * Restores one recovery point into a new volume, or files of it into a folder of this machine. Needs no state of a
- * stack: the point's id is all, as `osbackup list` shows it. Nothing that exists is overwritten but files in `target`.
+ * Restores one recovery point: into a new volume, files of it into a folder of this machine, or an image into a new
+ * server. Needs no state of a stack: the point's id is all, as `osbackup list` shows it. Nothing that exists is
+ * overwritten but files in `target`, and the disk of a server that is named with `inPlace` and said yes to.
  */
 export async function restore(id: string, options: RestoreOptions): Promise<void> {
-  const world = new World({}, line => console.log(line));
+  const world = new World({}, line => (options.json ? console.error(line) : console.log(line)));
   const cancel = () => world.abort.abort(new Error("cancelled"));
   process.once("SIGINT", cancel);
   process.once("SIGTERM", cancel);
   try {
-    await (options.target === undefined
-      ? restoreVolume(world, id, options)
-      : restoreFiles(world, id, options.target, options));
+    if (options.target !== undefined) await restoreFiles(world, id, options.target, options);
+    else if (await isOfServer(world, id, options)) await restoreServer(world, id, options);
+    else await restoreVolume(world, id, options);
   } finally {
     process.off("SIGINT", cancel);
     process.off("SIGTERM", cancel);
@@ -56,13 +78,16 @@ async function restoreFiles(
       `point ${id} is of a raw device and has no files; restore it into a volume, without --target`,
     );
   await repository.restore(found.id, { target, include: options.path, verify: true, signal });
-  console.log(
-    `restored ${options.path ? options.path.join(", ") : "all files"} of point ${found.id.slice(0, 8)} into ${target}, and compared them with the repository`,
-  );
+  if (options.json)
+    console.log(JSON.stringify({ id: found.id, target, takenAt: found.time.toISOString() }, null, 2));
+  else
+    console.log(
+      `restored ${options.path ? options.path.join(", ") : "all files"} of point ${found.id.slice(0, 8)} into ${target}, and compared them with the repository`,
+    );
 }
 
 /** The one snapshot that an id, or the beginning of one, stands for. */
-function pointOf(id: string, all: readonly ResticSnapshot[], url: string): ResticSnapshot {
+export function pointOf(id: string, all: readonly ResticSnapshot[], url: string): ResticSnapshot {
   const [found, another] = all.filter(snapshot => snapshot.id.startsWith(id));
   const list = `\`osbackup list --repository ${url}\``;
   if (!found) throw new Error(`the repository has no point ${id}, see ${list}`);
@@ -84,15 +109,112 @@ async function restoreVolume(world: World, id: string, options: RestoreOptions):
     ...(options.size !== undefined && { sizeGib: options.size }),
     ...(options.volumeType !== undefined && { volumeType: options.volumeType }),
   };
-  const { inputs, refusals } = await driver.check(type, undefined, given);
-  if (refusals.length > 0)
-    throw new Error(refusals.map(({ property, reason }) => `${property}: ${reason}`).join("; "));
-  const made = await driver.create(type, inputs);
+  const made = await created(driver, type, given);
   // what a killed restore began is made anew; from here on the volume is its user's, and the next restore makes another
   await keepRestored(world.session(options), made.id, given.owner, world.abort.signal).catch((error: Error) =>
     console.error(`warning: a later restore may take volume ${made.id} for its own: ${error.message}`),
   );
   const { restoredSizeGib, capturedAt, compared } = made.outputs;
+  if (options.json) {
+    console.log(JSON.stringify(made.outputs, null, 2));
+    return;
+  }
   console.log(`volume ${made.id}: ${restoredSizeGib} GiB, data of ${capturedAt}; compared: ${compared}`);
   console.log(`attach it with \`openstack server add volume SERVER ${made.id}\``);
+}
+
+async function created(driver: Driver, type: string, given: Properties): Promise<Fresh<Properties>> {
+  const { inputs, refusals } = await driver.check(type, undefined, given);
+  if (refusals.length > 0)
+    throw new Error(refusals.map(({ property, reason }) => `${property}: ${reason}`).join("; "));
+  for (const line of await driver.plan(type, undefined, inputs)) console.error(line);
+  return driver.create(type, inputs);
+}
+
+/** Whether a server is what comes of it: of an image always, of a snapshot where that is asked for. */
+async function isOfServer(world: World, id: string, options: RestoreOptions): Promise<boolean> {
+  if (options.repository !== undefined) return false;
+  if (options.server || options.inPlace !== undefined) return true;
+  const session = world.session(options);
+  if (await snapshots.get(session, id).catch(undefinedIfNotFound)) return false;
+  return (await hasService(session, "image")) && (await images.get(session, id)) !== undefined;
+}
+
+async function restoreServer(world: World, id: string, options: RestoreOptions): Promise<void> {
+  const session = world.session(options);
+  const snapshot = await snapshots.get(session, id).catch(undefinedIfNotFound);
+  const driver = new Driver(world);
+  const place = options.cloud === undefined ? {} : { cloud: options.cloud };
+  const owner = `osbackup/restore/${id.slice(0, 8)}`;
+  const from = snapshot ? { snapshotIds: await snapshotsOfPoint(world, snapshot, options) } : { imageId: id };
+  const { inPlace } = options;
+  if (inPlace !== undefined) {
+    const { id: serverId, name } = serverCalled(inPlace, await getServers({}, place));
+    await agreed(
+      `the disk of server ${name} (${serverId}) is overwritten, what was written since is lost`,
+      options,
+    );
+    const made = await created(driver, "ServerRestore", {
+      owner,
+      ...place,
+      ...from,
+      serverId,
+      overwrite: true,
+    });
+    await servers.setMetadata(session, made.id, kept);
+    tell(made.outputs, `server ${name} has the data of ${made.outputs.capturedAt}`, options);
+    return;
+  }
+  const { name, flavor, network, key, zone, securityGroup, floatingIp } = options;
+  const made = await created(driver, "ServerRestore", {
+    owner,
+    ...place,
+    ...from,
+    ...(name !== undefined && { name }),
+    ...(flavor !== undefined && { flavor }),
+    ...(network !== undefined && { networks: networksOf(network) }),
+    ...(key !== undefined && { keyName: key }),
+    ...(zone !== undefined && { availabilityZone: zone }),
+    ...(securityGroup !== undefined && { securityGroups: securityGroup }),
+    ...(floatingIp !== undefined && { floatingIp }),
+  });
+  // from here on they are their user's: the next restore makes others
+  await servers.setMetadata(session, made.id, kept);
+  for (const volume of made.outputs.volumeIds as string[])
+    await keepRestored(session, volume, owner, world.abort.signal);
+  const addresses = (made.outputs.addresses as string[]).join(", ") || "no address";
+  tell(made.outputs, `server ${made.id}: data of ${made.outputs.capturedAt}, ${addresses}`, options);
+}
+
+const kept = { [stateMetadata]: "kept" };
+const networksOf = (given: readonly string[]) =>
+  given.join() === "none" ? "none" : given.map(networkId => ({ networkId }));
+
+const tell = (outputs: object, words: string, { json }: RestoreOptions): void =>
+  console.log(json ? JSON.stringify(outputs, null, 2) : words);
+
+/** The snapshots of the point that one is a part of, in the order of the devices. */
+async function snapshotsOfPoint(
+  world: World,
+  snapshot: Snapshot,
+  options: RestoreOptions,
+): Promise<string[]> {
+  const session = world.session(options);
+  const owner = fromMetadata(snapshot.metadata)?.owner ?? "";
+  const set = { session, owner, serverId: "", timeoutSeconds: 0, log: console.error };
+  const points = owner === "" ? [] : await serverPoints(set);
+  const point = points.find(({ parts }) => parts.some(({ snapshotId }) => snapshotId === snapshot.id));
+  if (!point?.good)
+    throw new Error(
+      `snapshot ${snapshot.id} is no part of a whole point of a server; restore it into a volume, without --server`,
+    );
+  return point.parts.map(({ snapshotId }) => snapshotId);
+}
+
+/** Asks on a terminal; elsewhere `--yes` is the answer. */
+async function agreed(what: string, { yes }: RestoreOptions): Promise<void> {
+  if (yes) return;
+  if (!process.stdin.isTTY) throw new Error(`${what}: give --yes to do it`);
+  const { default: confirm } = await import("@inquirer/confirm");
+  if (!(await confirm({ message: `${what}. Go on?`, default: false }))) throw new Error("nothing was done");
 }

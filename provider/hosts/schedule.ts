@@ -1,5 +1,6 @@
 import { describeSchedule, nextSlot, parseSchedule } from "../operations/schedule";
 import { parseCopySet } from "../operations/schedule-file";
+import { inZone } from "./wall-clock";
 
 /** Says a schedule in words and its next runs, each in its own zone and in UTC. */
 export function schedule(
@@ -25,11 +26,6 @@ export function schedule(
     return;
   }
   console.log(words);
-  const local = new Intl.DateTimeFormat("sv-SE", {
-    timeZone: options.zone,
-    dateStyle: "short",
-    timeStyle: "short",
-  });
   for (const run of runs)
-    console.log(`  ${local.format(run)} ${options.zone} (${run.toISOString().slice(0, 16)}Z)`);
+    console.log(`  ${inZone(run, options.zone)} ${options.zone} (${run.toISOString().slice(0, 16)}Z)`);
 }

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
 import { toMetadata, toTags } from "../../../provider/base/marks";
 import { resolveCloud, Sessions, snapshots } from "../../../provider/openstack";
+import { until } from "../../until";
 import { newRepository, password, tidyUp, volume } from "../restic/fixture";
 
 const root = join(__dirname, "..", "..", "..");
@@ -87,6 +89,80 @@ describe("osbackup", function () {
     assert.match(ill.out, /^ok {4}restic/m);
     assert.match(ill.out, /^FAIL {2}cloud: .*401/m);
     assert.ok(!`${ill.out}${ill.err}`.includes("not-the-one"));
+    assert.equal(ill.out.match(/401/g)?.length, 1, "one login failure is said once");
+
+    const { path } = await newRepository();
+    const words = ["doctor", "--json", "--repository", path];
+    const told = await osbackup(words, { RESTIC_PASSWORD: password });
+    const findings = JSON.parse(told.out) as { what: string; state: string; says: string }[];
+    assert.deepEqual(
+      findings.map(({ what }) => what),
+      ["restic", "reading volumes", "cloud", "quota", "servers", "repository"],
+    );
+    assert.equal(findings.at(-1)?.says, `${path} opens, 0 snapshots`);
+    const closed = await osbackup(words, { RESTIC_PASSWORD: "not-the-one" });
+    assert.equal(closed.code, 1);
+    assert.match(closed.out, /"state": "FAIL",\n\s+"says": ".*password/);
+    assert.ok(!closed.out.includes("not-the-one"));
+  });
+
+  it("describe says all that is known of a point, and verify reads one to its end", async () => {
+    const mark = { owner: "shop/prod/orders", set: "orders", role: "recovery-point" as const };
+    const at = "2026-11-22T10:00:00Z";
+    const { id: volumeId } = await cloud.addVolume({ name: "orders" });
+    const made = await snapshots.create(session(), {
+      volumeId,
+      name: "backup-orders",
+      force: true,
+      metadata: toMetadata({ ...mark, slot: at, takenAt: at, time: at }),
+    });
+    const snapshot = await osbackup(["describe", made.id.slice(0, 13)], { TZ: "Europe/Prague" });
+    assert.equal(snapshot.code, 0, snapshot.err);
+    for (const line of [
+      `Point:   ${made.id}`,
+      "Where:   Cinder snapshot",
+      "Name:    backup-orders",
+      "Taken:   2026-11-22 11:00 Europe/Prague (2026-11-22 10:00 UTC)",
+      `Volume:  ${volumeId}`,
+      `  npx osbackup restore ${made.id}    # a new volume beside ${volumeId}`,
+    ])
+      assert.ok(snapshot.out.split("\n").includes(line), `${line}\n${snapshot.out}`);
+    const none = await osbackup(["describe", "nothing"]);
+    assert.deepEqual(
+      [none.code, none.err.trim()],
+      [1, "osbackup: there is no recovery point nothing, see `osbackup list`"],
+    );
+
+    const { repository, path } = await newRepository();
+    const source = await volume({ a: Buffer.alloc(300_000, "a") });
+    const kept = await repository.backup({
+      directory: source,
+      host: "pg",
+      tags: toTags({ ...mark, slot: at, takenAt: at, time: at }),
+    });
+    const restic = { RESTIC_PASSWORD: password };
+    const described = await osbackup(["describe", kept.snapshotId.slice(0, 6), "--repository", path], restic);
+    assert.match(described.out, /Where: +restic snapshot/);
+    for (const which of [[kept.snapshotId.slice(0, 8)], ["--owner", mark.owner]]) {
+      const { code, out, err } = await osbackup(["verify", ...which, "--repository", path], restic);
+      assert.equal(code, 0, err);
+      assert.match(out, /^point [0-9a-f]{8} is whole: 0\.3 MiB read in /);
+    }
+    const packs = join(path, "data");
+    for (const folder of readdirSync(packs))
+      for (const pack of readdirSync(join(packs, folder))) {
+        const file = join(packs, folder, pack);
+        const bytes = readFileSync(file);
+        chmodSync(file, 0o600);
+        writeFileSync(file, bytes.fill(0, 0, 64));
+      }
+    const damaged = await osbackup(["verify", kept.snapshotId, "--repository", path], restic);
+    assert.equal(damaged.code, 1, damaged.out);
+    assert.match(damaged.err, /^osbackup: dumping \/ of snapshot /);
+    const both = await osbackup(["verify", "--repository", path], restic);
+    assert.match(both.err, /give the id of a point, or --owner/);
+    await snapshots.remove(session(), made.id);
+    await until("the snapshot to go", () => !cloud.snapshots().some(({ id }) => id === made.id));
   });
 
   it("list shows the points of the cloud and of a repository, as a table and as JSON", async () => {

@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import path from "node:path";
+import { type Devcloud, startDevcloud } from "../../../devcloud";
+import { Driver } from "../../../provider/driver/driver";
+import { World } from "../../../provider/driver/world";
+
+const root = path.join(__dirname, "..", "..", "..");
+
+describe("osbackup restore of a server", function () {
+  this.timeout(60_000);
+  let cloud: Devcloud;
+  let serverId: string;
+
+  beforeEach(async () => {
+    cloud = await startDevcloud({ statusDelayMs: 10 });
+    serverId = cloud.addServer({ name: "web" }).id;
+  });
+  afterEach(() => cloud.stop());
+
+  const restore = (...words: string[]): Promise<{ code: number; out: string; err: string }> =>
+    new Promise(resolve => {
+      const env = { PATH: process.env.PATH, ...cloud.environment };
+      const all = ["dist/provider/hosts/cli.js", "restore", ...words];
+      execFile(process.execPath, all, { cwd: root, env }, (error, out, err) =>
+        resolve({ code: Number(error?.code ?? 0), out, err }),
+      );
+    });
+
+  async function point(type: string, of: string) {
+    const driver = new Driver(new World({}, () => {}, cloud.environment));
+    const given = { owner: "shop/prod/set", serverId: of };
+    const { inputs, refusals } = await driver.check(type, undefined, given);
+    assert.deepEqual(refusals, []);
+    return (await driver.create(type, inputs)).outputs;
+  }
+
+  it("boots a new one of an image, each time another", async () => {
+    const { imageId } = await point("ServerBackup", serverId);
+    const first = await restore(String(imageId), "--name", "again", "--floating-ip", "203.0.113.9");
+    assert.deepEqual([first.code, cloud.servers().length], [1, 1]);
+    assert.match(first.err, /floatingIp: the project has no floating IP 203\.0\.113\.9/);
+    for (const count of [2, 3]) {
+      const { code, out, err } = await restore(String(imageId), "--name", "again");
+      assert.equal(code, 0, err);
+      assert.match(err, /will boot server 'again' from image:/);
+      assert.match(out, /server [0-9a-f-]{36}: data of .*, 10\.0\.0\./);
+      assert.equal(cloud.servers().length, count);
+    }
+    const told = await restore(String(imageId), "--network", "none", "--json");
+    const { restoredServerId, addresses } = JSON.parse(told.out);
+    assert.deepEqual(addresses, []);
+    assert.ok(cloud.servers().some(({ id }) => id === restoredServerId));
+  });
+
+  it("rebuilds one in place, where it is said yes to", async () => {
+    const { imageId } = await point("ServerBackup", serverId);
+    const asked = await restore(String(imageId), "--in-place", "web");
+    assert.deepEqual([asked.code, cloud.servers()[0]?.imageId === imageId], [1, false]);
+    assert.match(
+      asked.err,
+      /the disk of server web \(.*\) is overwritten, what was written since is lost: give --yes/,
+    );
+    const { code, out, err } = await restore(String(imageId), "--in-place", "web", "--yes");
+    assert.equal(code, 0, err);
+    assert.match(out, /server web has the data of /);
+    assert.equal(cloud.servers()[0]?.imageId, imageId);
+  });
+
+  it("makes one with all volumes of a point, of which any snapshot is the name", async () => {
+    const { id } = cloud.addServer({ name: "db", bootsFromVolume: true });
+    for (const name of ["root", "data"])
+      await cloud.addVolume({ name, sizeGib: 1, sizeBytes: 4096, attachedTo: id });
+    const { volumes } = await point("ServerSnapshot", id);
+    const [, data] = (volumes as { snapshotId: string }[]).map(({ snapshotId }) => snapshotId);
+    const { code, err } = await restore(String(data), "--server", "--flavor", "small");
+    assert.equal(code, 0, err);
+    const back = cloud.servers().find(({ name }) => name.startsWith("restore-"));
+    assert.equal(cloud.attachments().filter(({ instance }) => instance === back?.id).length, 2);
+    const foreign = await cloud.addSnapshot({ volumeId: cloud.volumes()[0]?.id ?? "", name: "foreign" });
+    const refused = await restore(foreign.id, "--server", "--flavor", "small");
+    assert.match(refused.err, /is no part of a whole point of a server; restore it into a volume/);
+  });
+});
