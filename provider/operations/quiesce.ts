@@ -1,10 +1,15 @@
-import { images } from "../openstack";
+import { images, type Session } from "../openstack";
 import type { Server } from "../openstack/servers";
-import type { ImageSet } from "./image-set";
 import { inventoryOf } from "./inventory";
 
 /** How sure an image must be that the guest's file systems are at rest: Nova can have them frozen by the guest's agent. */
 export type Quiesce = "require" | "try" | "off";
+
+/** Whom to ask. */
+interface Asked {
+  session: Session;
+  signal?: AbortSignal | undefined;
+}
 
 /** What an image holds: file systems at rest, or what a power cut leaves. */
 export type Consistency = "filesystem" | "crash";
@@ -17,11 +22,7 @@ export type Consistency = "filesystem" | "crash";
  *
  * @throws where it is required and not known
  */
-export async function consistencyOf(
-  set: Pick<ImageSet, "session" | "signal">,
-  server: Server,
-  quiesce: Quiesce,
-): Promise<Consistency> {
+export async function consistencyOf(set: Asked, server: Server, quiesce: Quiesce): Promise<Consistency> {
   if (server.status === "SHUTOFF") return "filesystem";
   if (quiesce === "off") return "crash";
   const properties = await propertiesOf(set, server);
@@ -35,7 +36,7 @@ export async function consistencyOf(
 
 /** The properties of the image that the server was made of, where that is still known. */
 async function propertiesOf(
-  { session, signal }: Pick<ImageSet, "session" | "signal">,
+  { session, signal }: Asked,
   server: Server,
 ): Promise<Readonly<Record<string, unknown>>> {
   if (typeof server.image === "object" && server.image)
