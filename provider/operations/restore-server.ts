@@ -3,7 +3,7 @@ import { type Mark, toMetadata } from "../base/marks";
 import { pause } from "../base/pause";
 import { UndoList, undoSignal } from "../base/undo-list";
 import { mayPass, WaitError } from "../cinder/watch";
-import { networks, type Session, servers, undefinedIfNotFound } from "../openstack";
+import { ApiError, networks, type Session, servers, undefinedIfNotFound } from "../openstack";
 import type { NewServer, Server } from "../openstack/servers";
 import { inventoryOf } from "./inventory";
 import { restoreVolume, sourceMetadata, stateMetadata, wishesMetadata } from "./restore-volume";
@@ -128,13 +128,25 @@ async function create(target: ServerTarget, source: ServerSource, volumeIds: str
     [wishesMetadata]: target.wishes,
     [stateMetadata]: "filling",
   };
+  const { session, signal } = target;
   try {
-    const { session, signal } = target;
     return await servers.create(session, { ...target, imageId: source.imageId, disks, metadata }, { signal });
   } catch (error) {
-    throw mayPass(error) ? new OutcomeUnknown("", { cause: error }) : error;
+    if (!mayPass(error)) throw error;
+    // Nova may have made it all the same
+    const all = await servers.list(session, { signal: undoSignal(signal) }).catch(() => undefined);
+    const made = all?.find(row => isOf(row, target, source) && row.metadata[stateMetadata] === "filling");
+    if (made) return made.id;
+    throw all && hasAnswered(error) ? error : new OutcomeUnknown("", { cause: error });
   }
 }
+
+const isOf = ({ metadata }: Server, { mark, wishes }: ServerTarget, { key }: ServerSource): boolean =>
+  metadata["osbackup-owner"] === mark.owner &&
+  metadata[sourceMetadata] === key &&
+  metadata[wishesMetadata] === wishes;
+
+const hasAnswered = (error: unknown): boolean => error instanceof ApiError && error.status >= 500;
 
 /** Waits until the server runs. */
 function running(target: ServerTarget, id: string): Promise<Server> {

@@ -19,7 +19,7 @@ export type Who = "demo" | "reader" | "other" | "admin";
 
 /** Something in the project `demo`, as Cinder tells it. */
 export interface CloudObject {
-  kind: "snapshot" | "volume" | "attachment" | "image";
+  kind: "snapshot" | "volume" | "attachment" | "image" | "server";
   id: string;
   name: string;
   status: string;
@@ -341,8 +341,16 @@ async function behindProxy(
     if (!servers) return listed.flat();
     const { body } = await demo.call("GET", "image", "/v2/images");
     const images = body.images as ({ id: string; name: string; status: string } & Record<string, string>)[];
+    const { servers: rows } = (await demo.call("GET", "compute", "/servers/detail")).body;
     return [
       ...listed.flat(),
+      ...(rows as CloudObject[]).map(({ id, name, status, metadata }) => ({
+        kind: "server" as const,
+        id,
+        name,
+        status,
+        metadata,
+      })),
       ...images.map(({ id, name, status, ...metadata }) => ({
         kind: "image" as const,
         id,

@@ -26,6 +26,8 @@ export interface Row {
   needsServers?: true;
   /** The first look at what was just made; default: at a volume. */
   firstLook?: RegExp;
+  /** What of a removal is answered 500; default: all that is asked of block storage. */
+  removal?: RegExp;
   /** How many objects a cancelled run leaves on purpose: a snapshot that was begun is adopted by the next. Default 0. */
   keptWhenCancelled?: number;
   /** Whether its bytes pass through this machine. */
@@ -50,7 +52,7 @@ const brokenCloud: FailedRead = {
     scene.cloud.faults.inject({ harm: { status: 500 }, match, times: 100 });
     return held;
   },
-  error: /HTTP 500, (cinder|glance)/,
+  error: /HTTP 500, (cinder|glance|nova)/,
 };
 
 const wrongPassword: FailedRead = {
@@ -139,6 +141,28 @@ export const rows: Readonly<Record<string, Row>> = {
     firstLook: /^GET .*\/images\/[0-9a-f-]+$/,
     keptWhenCancelled: 3,
     failedReads: [{ ...brokenCloud, fail: (scene, held) => brokenCloud.fail(scene, held, /^GET \/image/) }],
+  },
+  ServerRestore: {
+    async inputs(scene) {
+      const { serverId } = await scene.cloud.addServer(2, true);
+      const owner = scene.owner("image");
+      await scene.run().create("ServerBackup", { owner, serverId, timeoutSeconds });
+      return {
+        owner: scene.owner("restored"),
+        backupOwner: owner,
+        networks: "none",
+        deletionPolicy: "delete",
+        timeoutSeconds,
+      };
+    },
+    changed: { name: "another-name", metadata: { team: "storage" } },
+    wrong: { metadata: "none" },
+    // a server, and its two volumes with their attachments
+    objects: 5,
+    moves: false,
+    needsServers: true,
+    removal: /^\w+ \/compute/,
+    failedReads: [{ ...brokenCloud, fail: (scene, held) => brokenCloud.fail(scene, held, /^GET \/compute/) }],
   },
   TemporaryVolume: {
     inputs: async scene => ({
