@@ -1,6 +1,7 @@
 /** What a stack author imports. */
 export { ownerOf } from "./binding";
 export { CinderSnapshot, type CinderSnapshotArgs } from "./cinder-snapshot";
+export { conventions } from "./components/conventions";
 export {
   type PlannedBackup,
   ServerBackupPlan,
@@ -27,6 +28,7 @@ export {
   type Where,
 } from "./functions";
 export { type KarborProtect, type KarborRestore, karborProtect, karborRestore } from "./karbor";
+export { pointLines } from "./point-lines";
 export { ResticBackup, type ResticBackupArgs } from "./restic-backup";
 export { type RepositoryAccess, ResticRepository, type ResticRepositoryArgs } from "./restic-repository";
 export { ServerBackup, type ServerBackupArgs } from "./server-backup";

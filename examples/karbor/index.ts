@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { karborProtect, karborRestore } from "pulumi-openstack-backup";
+import { karborProtect, karborRestore, pointLines } from "pulumi-openstack-backup";
 
 const config = new pulumi.Config();
 
@@ -25,5 +25,5 @@ const restored = config.getBoolean("restore")
   : undefined;
 
 export const snapshotId = protect.snapshotId;
-export const points = protect.points;
+export const points = pointLines(protect.points);
 export const restoredVolumeId = restored?.volumeId ?? "none";

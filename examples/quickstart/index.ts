@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { ResticRepository, VolumeBackup, VolumeRestore } from "pulumi-openstack-backup";
+import { pointLines, ResticRepository, VolumeBackup, VolumeRestore } from "pulumi-openstack-backup";
 
 const config = new pulumi.Config();
 
@@ -38,6 +38,9 @@ const restored =
         deletionPolicy: "delete",
       });
 
-export const points = { files: files.backup.points, database: database.backup.points };
+export const points = {
+  files: pointLines(files.points, "Europe/Berlin"),
+  database: pointLines(database.points),
+};
 export const nextDue = { files: files.snapshot.nextDue, database: database.snapshot.nextDue };
 export const restoredVolumeId = restored?.volumeId ?? "none";

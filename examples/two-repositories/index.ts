@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { ownerOf, ResticRepository, VolumeBackup, VolumeRestore } from "pulumi-openstack-backup";
+import { ownerOf, pointLines, ResticRepository, VolumeBackup, VolumeRestore } from "pulumi-openstack-backup";
 
 const config = new pulumi.Config();
 
@@ -36,7 +36,5 @@ const restored =
         resticSnapshotId: restore,
       });
 
-export const points = data.points.apply(all =>
-  all.map(({ takenAt, keptBecause }) => `${takenAt}, kept for ${keptBecause.join(", ")}`),
-);
+export const points = pointLines(data.points);
 export const restoredVolumeId = restored?.volumeId ?? "none";

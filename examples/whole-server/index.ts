@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { getServersOutput, ServerRestore, ServerSnapshot } from "pulumi-openstack-backup";
+import { getServersOutput, pointLines, ServerRestore, ServerSnapshot } from "pulumi-openstack-backup";
 
 const config = new pulumi.Config();
 const name = config.require("server");
@@ -41,11 +41,6 @@ const restored = config.getBoolean("restore")
     })
   : undefined;
 
-export const points = set.points.apply(all =>
-  all.map(
-    ({ takenAt, snapshots, keptBecause }) =>
-      `${takenAt}: ${Object.keys(snapshots).length} volumes, kept for ${keptBecause.join(", ")}`,
-  ),
-);
+export const points = pointLines(set.points);
 export const skewSeconds = set.skewSeconds;
 export const restoredServerId = restored?.restoredServerId ?? "none";

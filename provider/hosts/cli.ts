@@ -151,6 +151,17 @@ program
   });
 
 program
+  .command("adopt")
+  .description("give a snapshot or image that was made by other means to a set, which then counts it")
+  .argument("<id>", "a Cinder snapshot's or an image's")
+  .requiredOption("--owner <owner>", "the set's resource, <project>/<stack>/<resource>")
+  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .action(async (id: string, options) => {
+    const { adopt } = await import("./adopt.js");
+    await adopt(id, options);
+  });
+
+program
   .command("schedule")
   .description("a schedule in words, and when it is due next")
   .argument("<schedule>", "cron, hourly, daily, …, or count@days@hours")

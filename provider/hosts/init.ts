@@ -83,7 +83,7 @@ async function fromFile(from: string, { cloud }: InitOptions): Promise<Start> {
 
 const ofVolume = (volumeId: string): Start => ({
   program: `import * as pulumi from "@pulumi/pulumi";
-import { ResticRepository, VolumeBackup } from "pulumi-openstack-backup";
+import { pointLines, ResticRepository, VolumeBackup } from "pulumi-openstack-backup";
 
 const config = new pulumi.Config();
 
@@ -100,9 +100,7 @@ const volume = new VolumeBackup("volume", {
   retention: { keepDaily: 7, keepWeekly: 4, keepMonthly: 6 }, // the restic snapshots
 });
 
-export const points = volume.points.apply(all =>
-  all.map(({ takenAt, keptBecause }) => \`\${takenAt}, kept for \${keptBecause.join(", ")}\`),
-);
+export const points = pointLines(volume.points);
 export const nextDue = volume.nextDue;`,
   notes: [],
   values: { volumeId },

@@ -42,7 +42,8 @@ export async function list(options: {
   cloud?: string;
   json?: boolean;
 }): Promise<void> {
-  const points = await listedPoints(new World({}, line => console.error(line)), options);
+  const world = new World({}, line => console.error(line));
+  const points = await listedPoints(world, options);
   const own = points.filter(({ owner }) => (options.owner ?? owner) === owner);
   if (options.owner !== undefined && own.length === 0) {
     const owners = [...new Set(points.map(({ owner }) => owner))].sort();
@@ -50,7 +51,8 @@ export async function list(options: {
       owners.length > 0 ? `there are points of ${owners.join(", ")}` : "there are no points at all";
     throw new Error(`no recovery point of ${options.owner}${nearest(options.owner, owners)}; ${there}`);
   }
-  console.log(options.json ? JSON.stringify(own, null, 2) : table(own, new Date()));
+  if (options.json) console.log(JSON.stringify(own, null, 2));
+  else console.log(table(own, new Date(), await namesOf(world, own, options)));
 }
 
 /** The points in the cloud, and in a repository where one is named. */
@@ -156,11 +158,37 @@ export function accessFromEnvironment(
   };
 }
 
+/** Names of the volumes and servers of these points, by their ids; what is gone has none. */
+async function namesOf(
+  world: World,
+  points: readonly ListedPoint[],
+  { cloud }: { cloud?: string },
+): Promise<Map<string, string>> {
+  const names = new Map<string, string>();
+  try {
+    for (const { volumeId, serverId } of points) {
+      const inventory = inventoryOf(world.session({ cloud }));
+      const found = volumeId
+        ? await inventory.volume(volumeId)
+        : serverId && (await inventory.server(serverId));
+      if (typeof found === "object" && found.name) names.set(found.id, found.name);
+    }
+  } catch {
+    // an ornament: where the cloud does not say, the ids are shown
+  }
+  return names;
+}
+
 /** Rows under a heading, columns as wide as their widest cell. */
-export function table(points: readonly ListedPoint[], now: Date): string {
-  const columns = ["where", "owner", "slot", "takenAt", "age", "size", "status", "id"] as const;
+export function table(
+  points: readonly ListedPoint[],
+  now: Date,
+  names: ReadonlyMap<string, string> = new Map(),
+): string {
+  const columns = ["where", "owner", "of", "slot", "takenAt", "age", "size", "status", "id"] as const;
   const cells = points.map(point => ({
     ...point,
+    of: names.get(point.volumeId ?? point.serverId ?? "") ?? point.volumeId ?? point.serverId ?? "-",
     slot: point.slot || "-",
     age: ageOf(point.takenAt, now),
     size: point.sizeGib === undefined ? "-" : `${point.sizeGib} GiB`,

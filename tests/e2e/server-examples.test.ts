@@ -257,7 +257,7 @@ for (const [engine, open] of engines)
         await cloud.addVolume({ name, sizeGib: 1, sizeBytes: 1 << 20, attachedTo: id });
       await stack.setConfig("server", "db", false);
       const first = await run("up", "2026-11-27T06:30:00Z");
-      assert.match(first.output, /2026-11-27T06:30:00Z: 2 volumes, kept for/);
+      assert.match(first.output, /2026-11-27 06:30 UTC {2}[0-9a-f-]{36} {2}kept for last 1 of 4/);
       cloud.removeServer(id);
       for (const [key, value] of Object.entries({ server: id, restore: "true", flavor: "small" }))
         await stack.setConfig(key, value, false);

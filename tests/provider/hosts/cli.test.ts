@@ -4,6 +4,8 @@ import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
 import { toMetadata, toTags } from "../../../provider/base/marks";
+import { Driver } from "../../../provider/driver/driver";
+import { World } from "../../../provider/driver/world";
 import { resolveCloud, Sessions, snapshots } from "../../../provider/openstack";
 import { until } from "../../until";
 import { newRepository, password, tidyUp, volume } from "../restic/fixture";
@@ -165,6 +167,41 @@ describe("osbackup", function () {
     await until("the snapshot to go", () => !cloud.snapshots().some(({ id }) => id === made.id));
   });
 
+  it("adopt gives a snapshot to a set, whose next run counts it and lets it go in its turn", async () => {
+    const { id: volumeId } = await cloud.addVolume({ name: "ledger" });
+    const taken = await cloud.addSnapshot({
+      volumeId,
+      name: "by hand",
+      createdAt: Date.parse("2026-11-20T10:00:00Z"),
+    });
+    const owner = "shop/prod/ledger";
+    const adopted = await osbackup(["adopt", taken.id, "--owner", owner]);
+    assert.equal(adopted.code, 0, adopted.err);
+    assert.match(adopted.out, /snapshot .* of 2026-11-20T10:00:00Z belongs to shop\/prod\/ledger now/);
+    const other = await osbackup(["adopt", taken.id, "--owner", "shop/prod/other"]);
+    assert.match(other.err, /belongs to shop\/prod\/ledger already/);
+    assert.match((await osbackup(["adopt", "gone", "--owner", owner])).err, /has no snapshot or image gone/);
+    assert.match(
+      (await osbackup(["adopt", taken.id, "--owner", "x"])).err,
+      /the owner is <project>\/<stack>\/<resource>/,
+    );
+
+    const given = { owner, volumeId, schedule: "0 * * * *", retention: { keepLast: 2 } };
+    const driver = (now: string) =>
+      new Driver(new World({}, () => {}, { ...cloud.environment, OSBACKUP_NOW: now }));
+    const first = driver("2026-11-22T10:10:00Z");
+    const { inputs } = await first.check("CinderSnapshot", undefined, given);
+    const { id, outputs } = await first.create("CinderSnapshot", inputs);
+    const points = outputs.points as { snapshotId: string }[];
+    assert.equal(points[1]?.snapshotId, taken.id);
+    const state = { ...inputs, ...outputs };
+    const second = driver("2026-11-22T11:10:00Z");
+    const next = (await second.check("CinderSnapshot", state, given)).inputs;
+    const later = await second.update("CinderSnapshot", id, state, next);
+    assert.ok(!cloud.snapshots().some(row => row.id === taken.id));
+    await driver("2026-11-22T11:20:00Z").delete("CinderSnapshot", id, { ...next, ...later });
+  });
+
   it("list shows the points of the cloud and of a repository, as a table and as JSON", async () => {
     const mark = { owner: "shop/prod/pg", set: "pg", role: "recovery-point" as const };
     const at = "2026-11-22T10:00:00Z";
@@ -194,12 +231,12 @@ describe("osbackup", function () {
       .trimEnd()
       .split("\n")
       .map(row => row.split(/ {2,}/));
-    assert.deepEqual(rows[0], ["where", "owner", "slot", "takenAt", "age", "size", "status", "id"]);
+    assert.deepEqual(rows[0], ["where", "owner", "of", "slot", "takenAt", "age", "size", "status", "id"]);
     assert.deepEqual(rows.slice(1), [
-      ["cinder", mark.owner, at, at, rows[1]?.[4], "1 GiB", "available", made.id],
-      ["restic", mark.owner, at, at, rows[1]?.[4], "-", "good", kept.snapshotId.slice(0, 8)],
+      ["cinder", mark.owner, "pg", at, at, rows[1]?.[5], "1 GiB", "available", made.id],
+      ["restic", mark.owner, "-", at, at, rows[1]?.[5], "-", "good", kept.snapshotId.slice(0, 8)],
     ]);
-    assert.match(rows[1]?.[4] ?? "", /^\d+ (min|h|d)$/);
+    assert.match(rows[1]?.[5] ?? "", /^\d+ (min|h|d)$/);
     cloud.addServer({ name: "web" });
     const image = cloud.addImage({
       name: "of web",
@@ -215,7 +252,7 @@ describe("osbackup", function () {
       json
         .filter(({ where }: { where: string }) => where !== "glance")
         .map(({ where, id }: { where: string; id: string }) => [where, id]),
-      rows.slice(1).map(row => [row[0], row[7]]),
+      rows.slice(1).map(row => [row[0], row[8]]),
     );
     const others = await osbackup([...words, "--owner", "shop/prod/pgs"], { RESTIC_PASSWORD: password });
     assert.equal(others.code, 1);

@@ -1,0 +1,35 @@
+import { fromMetadata, instant, toMetadata } from "../base/marks";
+import { World } from "../driver/world";
+import { images, parseTime, snapshots, undefinedIfNotFound } from "../openstack";
+import { hasService } from "./list";
+
+/**
+ * Gives a snapshot or image that was made by other means to a set, by its owner mark: the next run finds it as one of the
+ * set's points, counts it and lets it go in its turn. A set of images takes images, one of snapshots those of its volume.
+ *
+ * @throws where it is another set's, or not whole
+ */
+export async function adopt(id: string, options: { owner: string; cloud?: string }): Promise<void> {
+  if (!/^[^/]+\/[^/]+\/.+$/.test(options.owner))
+    throw new Error(`the owner is <project>/<stack>/<resource>, not '${options.owner}'`);
+  const session = new World({}, line => console.error(line)).session({ cloud: options.cloud });
+  const snapshot = await snapshots.get(session, id).catch(undefinedIfNotFound);
+  const image = snapshot || !(await hasService(session, "image")) ? undefined : await images.get(session, id);
+  const found = snapshot ?? image;
+  if (!found) throw new Error(`the project has no snapshot or image ${id}`);
+  const known = fromMetadata(found.metadata);
+  if (known && known.owner !== options.owner)
+    throw new Error(
+      `${id} belongs to ${known.owner} already; a set takes over another's by a rename in the program`,
+    );
+  const whole = snapshot ? "available" : "active";
+  if (found.status !== whole) throw new Error(`${id} is '${found.status}', expected '${whole}'`);
+  const takenAt = instant(parseTime(found.created_at));
+  const set = options.owner.split("/").slice(2).join("/");
+  const mark = toMetadata({ owner: options.owner, set, role: "recovery-point", time: takenAt, takenAt });
+  if (snapshot) await snapshots.setMetadata(session, id, mark);
+  else await images.setProperties(session, id, mark);
+  console.log(
+    `${snapshot ? "snapshot" : "image"} ${id} of ${takenAt} belongs to ${options.owner} now; its next run counts it`,
+  );
+}
