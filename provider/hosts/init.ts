@@ -50,7 +50,8 @@ export async function init(folder: string, options: InitOptions): Promise<void> 
     );
   if (file !== undefined) await copyFile(file, path.join(directory, path.basename(file)));
   const installed = isInstalledFor(directory);
-  if (!installed) await write("package.json", `${JSON.stringify(manifest(name), null, 2)}\n`);
+  // Pulumi warns of a program without one
+  await write("package.json", `${JSON.stringify(manifest(name, installed), null, 2)}\n`);
 
   const asked = Object.fromEntries(
     Object.entries(config).filter(([key]) => !known.some(([had]) => had === key)),
@@ -144,7 +145,9 @@ function isInstalledFor(directory: string): boolean {
   }
 }
 
-function manifest(name: string): object {
+function manifest(name: string, installed: boolean): object {
+  const common = { name: name.toLowerCase(), private: true };
+  if (installed) return common;
   const root = path.join(__dirname, "..", "..", "..");
   const { version, peerDependencies } = require(path.join(root, "package.json")) as {
     version: string;
@@ -153,8 +156,7 @@ function manifest(name: string): object {
   // a checkout is used as it is
   const isCheckout = existsSync(path.join(root, "tsconfig.build.json"));
   return {
-    name: name.toLowerCase(),
-    private: true,
+    ...common,
     dependencies: {
       "@pulumi/pulumi": peerDependencies["@pulumi/pulumi"],
       [ours]: isCheckout ? `file:${root}` : `^${version}`,

@@ -22,8 +22,9 @@ export interface Converted {
 
 /** How the program's configuration is set. */
 export const configCommands = (config: Converted["config"]): string[] =>
-  Object.entries(config).map(([key, { what, secret }]) =>
-    secret ? `  pulumi config set --secret ${key}    # ${what}` : `  pulumi config set ${key} <${what}>`,
+  Object.entries(config).map(
+    ([key, { what, secret }]) =>
+      `  pulumi config set ${secret ? `--secret ${key}` : `${key} …`}    # ${what}`,
   );
 
 /** "3 schedules", "1 server" */

@@ -79,6 +79,19 @@ describe("osbackup", function () {
       });
   });
 
+  it("has every command in docs/cli.md, and nothing there that it has not", async () => {
+    const { out } = await osbackup(["--help"]);
+    const commands = [...out.matchAll(/^ {2}([a-z-]+) (?:\[|<)/gm)].map(([, name]) => name);
+    const text = readFileSync(join(root, "docs/cli.md"), "utf8");
+    const told = [...text.matchAll(/^### ([a-z-]+)$/gm)].map(([, name]) => name);
+    assert.deepEqual(told.sort(), commands.filter(name => name !== "help").sort());
+    for (const [, command = "", words = ""] of text.matchAll(/npx osbackup ([a-z-]+)((?: [^\n#`]*)?)/g)) {
+      const help = (await osbackup(["help", command])).out;
+      for (const [option] of words.matchAll(/--[a-z-]+/g))
+        assert.ok(help.includes(option), `${command} ${option}`);
+    }
+  });
+
   it("doctor says what works here, and ends with 1 where something does not", async () => {
     const well = await osbackup(["doctor"]);
     assert.equal(well.code, 0, well.out);

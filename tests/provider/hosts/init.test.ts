@@ -60,6 +60,7 @@ describe("osbackup init", function () {
     }
     const { code, out, err } = await run(["engine", "preview"], folder);
     assert.equal(code, 0, out + err);
+    assert.doesNotMatch(out, /Could not find a package\.json/);
     return out;
   }
 
@@ -67,8 +68,8 @@ describe("osbackup init", function () {
     const volume = await cloud.addVolume({ name: "data", sizeGib: 1, sizeBytes: 4096 });
     const { code, out } = await run(["init", "backup", "--volume", volume.id]);
     assert.equal(code, 0);
-    assert.match(out, /^made backup: Pulumi\.dev\.yaml, Pulumi\.yaml, index\.ts\. Next:$/m);
-    assert.match(out, /pulumi config set repositoryUrl </);
+    assert.match(out, /^made backup: Pulumi\.dev\.yaml, Pulumi\.yaml, index\.ts, package\.json\. Next:$/m);
+    assert.match(out, /pulumi config set repositoryUrl … {4}# /);
     assert.match(out, /pulumi config set --secret repositoryPassword/);
     const said = await preview(
       "backup",
@@ -105,7 +106,7 @@ describe("osbackup init", function () {
       "--from",
       await file("crontab", "1 1 * * * /root/backup.sh daily 3\n"),
     ]);
-    assert.match(made.out, /pulumi config set server <name or id/);
+    assert.match(made.out, /pulumi config set server … {4}# name or id/);
     assert.match(
       await preview("cron", { server: "www" }),
       /\[server-daily\] will take the image of .* of server www/,

@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { type Devcloud, startDevcloud } from "../../../devcloud";
+import { type Devcloud, makeExt4Image, startDevcloud } from "../../../devcloud";
 import { aptHook } from "../../../provider/hosts/apt-hook";
 import { ownServerId, type Surroundings } from "../../../provider/hosts/own-server";
+import { skips } from "../../needs";
 
 const root = path.join(__dirname, "..", "..", "..");
 
@@ -119,6 +121,18 @@ describe("a server's own id", () => {
     await writeFile(file, `${id.toUpperCase()}\n`);
     assert.equal(await ownServerId({ ...nowhere, productUuid: file }), id);
     assert.equal(await ownServerId({ ...nowhere, instanceId: file }), id);
+  });
+
+  it("is told by the config drive", async function () {
+    if (process.getuid?.() !== 0 || !existsSync("/dev/loop-control"))
+      skips(this, "mounting a config drive needs root and loop devices");
+    const files = path.join(directory, "drive", "openstack", "latest");
+    await mkdir(files, { recursive: true });
+    await writeFile(path.join(files, "meta_data.json"), JSON.stringify({ uuid: id }));
+    const configDrive = path.join(directory, "config-2.img");
+    await makeExt4Image(configDrive, { fromDirectory: path.join(directory, "drive"), sizeMib: 16 });
+    assert.equal(await ownServerId({ ...nowhere, configDrive }), id);
+    assert.ok(!(await readFile("/proc/mounts", "utf8")).includes("osbackup-config-drive-"));
   });
 
   it("is asked for where nobody tells it, with what each way said", async () => {
