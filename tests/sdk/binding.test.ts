@@ -31,6 +31,7 @@ describe("binding", () => {
       'exports.handler=()=>require("pulumi-openstack-backup/provider").dynamicProvider("ResticRepository")',
       'exports.handler=()=>require("pulumi-openstack-backup/provider").dynamicProvider("ResticBackup")',
       'exports.handler=()=>require("pulumi-openstack-backup/provider").dynamicProvider("VolumeRestore")',
+      'exports.handler=()=>require("pulumi-openstack-backup/provider").dynamicProvider("ServerRestore")',
     ]);
     for (const type of Object.keys(registry)) assert.ok(providerText(type).length < 300);
   });
