@@ -5,6 +5,8 @@ export type { ListedPoint as RecoveryPoint, ServerInfo, VolumeInfo } from "pulum
 
 /** Which servers or volumes, of which cloud. */
 export type Where = provider.Where;
+/** Which servers, of which cloud, and whether of every project. */
+export type WhichServers = provider.WhichServers;
 
 type Inputs<Of> = { [Key in keyof Of]?: pulumi.Input<Of[Key]> };
 
@@ -19,13 +21,13 @@ const config = (): Record<string, string> => pulumi.runtime.allConfig();
  * The project's servers with their volumes, by name, as Nova and Cinder list them now, in previews too.
  * Source: https://docs.openstack.org/api-ref/compute/#list-servers-detailed
  */
-export function getServers(where: Where = {}): Promise<provider.ServerInfo[]> {
+export function getServers(where: WhichServers = {}): Promise<provider.ServerInfo[]> {
   return functions().getServers(config(), where);
 }
 
 /** `getServers` of what is known only when the program runs. */
-export function getServersOutput(where: Inputs<Where> = {}): pulumi.Output<provider.ServerInfo[]> {
-  return pulumi.output(where).apply(known => getServers(known as Where));
+export function getServersOutput(where: Inputs<WhichServers> = {}): pulumi.Output<provider.ServerInfo[]> {
+  return pulumi.output(where).apply(known => getServers(known as WhichServers));
 }
 
 /**

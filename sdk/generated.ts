@@ -20,6 +20,8 @@ export interface CinderSnapshotInputs {
   cloud?: pulumi.Input<string | undefined>;
   /** Region, where the cloud has several. */
   region?: pulumi.Input<string | undefined>;
+  /** Id of the project, of those that the login has a role in. Default: the login's own. */
+  projectId?: pulumi.Input<string | undefined>;
   /** The Cinder volume to protect. */
   volumeId: pulumi.Input<string>;
   /** When points are due: cron ('30 2 * * *'), Snapmanager's count[@days][@hours] ('7@mon-fri@2'), or hourly, daily, weekly, monthly, yearly, daily-random. Without one a single point is taken. */
@@ -111,6 +113,8 @@ export interface ServerSnapshotInputs {
   cloud?: pulumi.Input<string | undefined>;
   /** Region, where the cloud has several. */
   region?: pulumi.Input<string | undefined>;
+  /** Id of the project, of those that the login has a role in. Default: the login's own. */
+  projectId?: pulumi.Input<string | undefined>;
   /** The Nova server whose volumes to protect. */
   serverId: pulumi.Input<string>;
   /** The server's name, for the lines that people read. Default: its id. */
@@ -201,6 +205,8 @@ export interface ServerBackupInputs {
   cloud?: pulumi.Input<string | undefined>;
   /** Region, where the cloud has several. */
   region?: pulumi.Input<string | undefined>;
+  /** Id of the project, of those that the login has a role in. Default: the login's own. */
+  projectId?: pulumi.Input<string | undefined>;
   /** The Nova server to back up. */
   serverId: pulumi.Input<string>;
   /** The server's name, for the lines that people read. Default: its id. */
@@ -296,6 +302,8 @@ export interface TemporaryVolumeInputs {
   cloud?: pulumi.Input<string | undefined>;
   /** Region, where the cloud has several. */
   region?: pulumi.Input<string | undefined>;
+  /** Id of the project, of those that the login has a role in. Default: the login's own. */
+  projectId?: pulumi.Input<string | undefined>;
   /** The Cinder snapshot to make the volume from. Empty: there is nothing to make yet. */
   snapshotId: pulumi.Input<string>;
   /** The slot of that snapshot: a preview knows by it whether the volume will be made anew. Default `""`. */
@@ -406,6 +414,8 @@ export interface ResticBackupInputs {
   cloud?: pulumi.Input<string | undefined>;
   /** Region, where the cloud has several. */
   region?: pulumi.Input<string | undefined>;
+  /** Id of the project, of those that the login has a role in. Default: the login's own. */
+  projectId?: pulumi.Input<string | undefined>;
   /** The Cinder snapshot to back up. Empty: there is nothing to back up yet. */
   snapshotId: pulumi.Input<string>;
   /** The slot of that snapshot: one restic snapshot is made for each. Empty without a schedule. Default `""`. */
@@ -532,6 +542,8 @@ export interface VolumeRestoreInputs {
   cloud?: pulumi.Input<string | undefined>;
   /** Region, where the cloud has several. */
   region?: pulumi.Input<string | undefined>;
+  /** Id of the project, of those that the login has a role in. Default: the login's own. */
+  projectId?: pulumi.Input<string | undefined>;
   /** The Cinder snapshot to restore. */
   snapshotId?: pulumi.Input<string | undefined>;
   /** The restic snapshot to restore: its id, a unique beginning of it, or 'latest' of `backupOwner`. */
@@ -618,6 +630,8 @@ export interface ServerRestoreInputs {
   cloud?: pulumi.Input<string | undefined>;
   /** Region, where the cloud has several. */
   region?: pulumi.Input<string | undefined>;
+  /** Id of the project, of those that the login has a role in. Default: the login's own. */
+  projectId?: pulumi.Input<string | undefined>;
   /** The image to restore: of a ServerBackup, or any other of the project. */
   imageId?: pulumi.Input<string | undefined>;
   /** Cinder snapshots whose volumes the new server gets, in the order of its devices: those of a ServerSnapshot's point. Without `imageId` it boots from the first. */

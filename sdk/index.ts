@@ -26,6 +26,7 @@ export {
   type ServerInfo,
   type VolumeInfo,
   type Where,
+  type WhichServers,
 } from "./functions";
 export { type KarborProtect, type KarborRestore, karborProtect, karborRestore } from "./karbor";
 export { pointLines } from "./point-lines";

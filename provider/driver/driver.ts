@@ -2,7 +2,14 @@ import { isDeepStrictEqual } from "node:util";
 import { type Checked, check, lacksWhatItFollows } from "../resources/check";
 import { type Difference, diff } from "../resources/diff";
 import { registry } from "../resources/registry";
-import { type Context, type Fresh, metaOf, type ResourceType, type State } from "../resources/resource";
+import {
+  type Context,
+  type Fresh,
+  metaOf,
+  type Place,
+  type ResourceType,
+  type State,
+} from "../resources/resource";
 import { unknown } from "../resources/unknown";
 import type { World } from "./world";
 
@@ -103,7 +110,7 @@ export class Driver {
   private async swept(type: ResourceType, inputs: Properties): Promise<Context> {
     const context = this.contextOf(inputs);
     if ("cloud" in type.inputs.shape) {
-      const place = inputs as { owner: string; cloud?: string; region?: string };
+      const place = inputs as Properties & Place & { owner: string };
       await this.world
         .swept(place.owner, place)
         .catch(error => context.warn(`the sweep failed: ${(error as Error).message}`));

@@ -1,9 +1,9 @@
 import { setMaxListeners } from "node:events";
 import { stackOf } from "../base/marks";
 import { movers } from "../movers/registry";
-import { ConfigError, resolveCloud, type Session, Sessions } from "../openstack";
+import { ConfigError, ofProject, resolveCloud, type Session, Sessions } from "../openstack";
 import { leftovers, sweep } from "../operations/sweep";
-import type { Context } from "../resources/resource";
+import type { Context, Place } from "../resources/resource";
 import { openRepository, type Repository, type RepositoryAccess, ResticRuntime } from "../restic";
 
 /** The world of one process: its configuration, its sessions and its repositories, shared by all resources. */
@@ -39,8 +39,8 @@ export class World {
     };
   }
 
-  session(place: { cloud?: string | undefined; region?: string | undefined }): Session {
-    const key = JSON.stringify([place.cloud, place.region]);
+  session(place: Place): Session {
+    const key = JSON.stringify([place.cloud, place.region, place.projectId]);
     let session = this.places.get(key);
     if (!session) {
       const options = {
@@ -48,7 +48,9 @@ export class World {
         ...(place.cloud === undefined ? {} : { cloud: place.cloud }),
         ...(place.region === undefined ? {} : { region: place.region }),
       };
-      session = this.sessions.open(resolveCloud(options, this.environment));
+      const login = resolveCloud(options, this.environment);
+      const { projectId } = place;
+      session = this.sessions.open(projectId === undefined ? login : ofProject(login, projectId));
       this.places.set(key, session);
     }
     return session;
@@ -68,9 +70,9 @@ export class World {
    * Once per run, before anything is made: removes what a dead run of this stack left and nobody will adopt. What does
    * not go at once is left to a later run.
    */
-  swept(owner: string, place: { cloud?: string | undefined; region?: string | undefined }): Promise<unknown> {
+  swept(owner: string, place: Place): Promise<unknown> {
     const stack = stackOf(owner);
-    const key = JSON.stringify([stack, place.cloud, place.region]);
+    const key = JSON.stringify([stack, place.cloud, place.region, place.projectId]);
     let swept = this.sweeps.get(key);
     if (!swept) {
       const session = this.session(place);

@@ -1,6 +1,7 @@
+import limited from "p-limit";
 import { fromMetadata } from "../base/marks";
 import { clock, World } from "../driver/world";
-import { type Session, servers, volumes } from "../openstack";
+import { projects, type Session, servers, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
 import { cloudPoints, type ListedPoint } from "./list";
 
@@ -14,6 +15,8 @@ export interface Place {
   cloud?: string;
   /** Region, where the cloud has several. */
   region?: string;
+  /** Id of the project, of those that the login has a role in. Default: the login's own. */
+  projectId?: string;
 }
 
 /** Pulumi configuration by its full keys, such as `openstack:authUrl`. */
@@ -40,6 +43,7 @@ export interface ServerInfo {
   /** Nova's: "ACTIVE", "SHUTOFF", … */
   status: string;
   metadata: Record<string, string>;
+  projectId: string;
   volumes: { id: string; name: string; sizeGib: number; device: string }[];
 }
 
@@ -49,9 +53,38 @@ export interface Where extends Place {
   where?: { metadata?: Record<string, string> };
 }
 
+/** Which servers. */
+export interface WhichServers extends Where {
+  /** Those of every project that the login has a role in, not of its own alone. Default false. */
+  allProjects?: boolean;
+}
+
 /** The project's servers with their volumes, by name. Asks Nova and Cinder once a page of 1000. */
-export async function getServers(config: Config, { where, ...place }: Where = {}): Promise<ServerInfo[]> {
-  const session = sessionOf(config, place);
+export async function getServers(
+  config: Config,
+  { where, allProjects, ...place }: WhichServers = {},
+): Promise<ServerInfo[]> {
+  const world = worldOf(config);
+  const session = world.session(place);
+  if (!allProjects) return serversOf(session, where);
+  const limit = limited(projectsAtOnce);
+  const found = await Promise.all(
+    (await projects.list(session)).map(({ id, name }) =>
+      limit(() =>
+        serversOf(world.session({ ...place, projectId: id }), where).catch((error: Error) => {
+          // left out, its servers would look gone
+          throw new Error(`project ${name} (${id}): ${error.message}`, { cause: error });
+        }),
+      ),
+    ),
+  );
+  return found.flat().sort(byName);
+}
+
+const projectsAtOnce = 4;
+
+async function serversOf(session: Session, where: Where["where"]): Promise<ServerInfo[]> {
+  const projectId = await session.projectId();
   const [rows, all] = await Promise.all([servers.list(session), volumes.list(session, {})]);
   return rows
     .filter(row => hasMetadata(row.metadata, where?.metadata))
@@ -60,6 +93,7 @@ export async function getServers(config: Config, { where, ...place }: Where = {}
       name,
       status,
       metadata,
+      projectId,
       volumes: volumes.attachedTo(all.filter(isUsers), id).map(({ volume, device }) => ({
         id: volume.id,
         name: volume.name ?? "",
@@ -122,8 +156,7 @@ export async function getUnprotectedVolumes(
   config: Config,
   { maxAgeHours = Number.POSITIVE_INFINITY, ...where }: Unprotected = {},
 ): Promise<VolumeInfo[]> {
-  const { cloud, region } = where;
-  const place = { ...(cloud !== undefined && { cloud }), ...(region !== undefined && { region }) };
+  const { where: _, ...place } = where;
   const [all, points] = await Promise.all([getVolumes(config, where), listRecoveryPoints(config, place)]);
   const oldest = clock().getTime() - maxAgeHours * 3_600_000;
   const good = points.filter(
@@ -140,8 +173,8 @@ const byName = (a: { name: string; id: string }, b: { name: string; id: string }
 export const hasMetadata = (metadata: Record<string, string>, wanted: Record<string, string> = {}): boolean =>
   Object.entries(wanted).every(([key, value]) => metadata[key] === value);
 
-const sessionOf = (config: Config, place: Place): Session =>
-  new World(config, line => console.log(line)).session(place);
+const worldOf = (config: Config): World => new World(config, line => console.log(line));
+const sessionOf = (config: Config, place: Place): Session => worldOf(config).session(place);
 
 export {
   type CopySet,

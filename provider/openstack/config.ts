@@ -113,6 +113,16 @@ export function resolveCloud(
   return assemble(cloudSettings(options, directory, environment), directory, environment);
 }
 
+/** The same login for another project, by its id. Throws ConfigError where the login is of one project for good. */
+export function ofProject(config: CloudConfig, id: string): CloudConfig {
+  if (config.scope.kind === "project" && config.scope.id === id) return config;
+  if (config.authType !== "password" && config.authType !== "token")
+    throw new ConfigError(
+      `${config.source}: projectId is '${id}', and a login by ${config.authType} is of one project: use a password`,
+    );
+  return { ...config, scope: { kind: "project", id } };
+}
+
 function assemble(
   { name, source, settings, files }: CloudSettings,
   directory: string,

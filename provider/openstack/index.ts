@@ -1,5 +1,5 @@
 export * as attachments from "./attachments";
-export { type AuthType, type CloudConfig, type CloudOptions, resolveCloud } from "./config";
+export { type AuthType, type CloudConfig, type CloudOptions, ofProject, resolveCloud } from "./config";
 export {
   ApiError,
   ConfigError,
@@ -19,6 +19,7 @@ export * as limits from "./limits";
 export * as messages from "./messages";
 export * as networks from "./networks";
 export { everyPage } from "./paging";
+export * as projects from "./projects";
 export { RUN_REQUEST_ID } from "./run";
 export * as servers from "./servers";
 export { type Answer, type Call, Session, Sessions } from "./session";

@@ -18,7 +18,7 @@ export const cinderSnapshot = resourceType({
     slot: settleSlot(given, olds, context.now),
     retention: given.retention ?? defaultRetention(given),
   }),
-  preflightKeys: ["volumeId", "cloud", "region"],
+  preflightKeys: ["volumeId", "cloud", "region", "projectId"],
   async preflight(given, context) {
     const session = context.session(given);
     if (await inventoryOf(session).volume(given.volumeId)) return [];

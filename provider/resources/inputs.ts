@@ -58,6 +58,11 @@ export const place = {
     .describe("Name in clouds.yaml. Default: the stack's configuration, then OS_*.")
     .optional(),
   region: z.string().describe("Region, where the cloud has several.").optional(),
+  projectId: z
+    .string()
+    .min(1)
+    .describe("Id of the project, of those that the login has a role in. Default: the login's own.")
+    .optional(),
 };
 
 export const timing = {

@@ -4,6 +4,13 @@ import type { MoverName } from "../movers/registry";
 import type { Session } from "../openstack";
 import type { Repository, RepositoryAccess } from "../restic";
 
+/** Which cloud is meant: one of `clouds.yaml` or the default one, its region, and the project of the login's. */
+export interface Place {
+  cloud?: string | undefined;
+  region?: string | undefined;
+  projectId?: string | undefined;
+}
+
 /** What a lifecycle may use of the world. The clock is `now`; nothing below reads another one. */
 export interface Context {
   /** The instant of this call; `OSBACKUP_NOW` replaces the clock for tests and demos. */
@@ -12,8 +19,7 @@ export interface Context {
   log(line: string): void;
   warn(line: string): void;
   signal?: AbortSignal | undefined;
-  /** The session of a cloud of `clouds.yaml`, or of the default one. */
-  session(place: { cloud?: string | undefined; region?: string | undefined }): Session;
+  session(place: Place): Session;
   repository(access: RepositoryAccess): Repository;
   /** Default the local one. */
   mover(name: MoverName | undefined): Mover;

@@ -21,7 +21,7 @@ export const serverBackup = resourceType({
     slot: settleSlot(given, olds, context.now),
     retention: given.retention ?? defaultRetention(given, { keepLast: 7 }),
   }),
-  preflightKeys: ["serverId", "cloud", "region"],
+  preflightKeys: ["serverId", "cloud", "region", "projectId"],
   async preflight(given, context) {
     const missing = await missingServer(given, context);
     if (missing.length > 0 || given.quiesce !== "require") return missing;

@@ -62,6 +62,7 @@ export const serverRestore = resourceType({
     "floatingIp",
     "cloud",
     "region",
+    "projectId",
   ],
   async preflight(given, context) {
     if (given.imageId === undefined && given.snapshotIds === undefined && given.backupOwner === undefined)

@@ -21,7 +21,7 @@ export const serverSnapshot = resourceType({
     slot: settleSlot(given, olds, context.now),
     retention: given.retention ?? defaultRetention(given),
   }),
-  preflightKeys: ["serverId", "cloud", "region"],
+  preflightKeys: ["serverId", "cloud", "region", "projectId"],
   async preflight(given, context) {
     // Cinder knows of the server by its volumes; only where it has none does it matter whether Nova has one
     if ((await inventoryOf(context.session(given)).volumesOf(given.serverId)).length > 0) return [];

@@ -1,12 +1,10 @@
 import { inventoryOf } from "../operations/inventory";
-import type { Context, Refusal } from "./resource";
+import type { Context, Place, Refusal } from "./resource";
 
 /** The server that a resource is of. */
-interface OfServer {
+interface OfServer extends Place {
   serverId: string;
   serverName?: string | undefined;
-  cloud?: string | undefined;
-  region?: string | undefined;
 }
 
 /** "server web", as people know it. */

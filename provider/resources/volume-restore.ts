@@ -36,7 +36,7 @@ export const volumeRestore = resourceType({
       ? { ...given, fileSystem: olds.fileSystem }
       : given,
 
-  preflightKeys: ["snapshotId", "resticSnapshotId", "repository", "sizeGib", "cloud", "region"],
+  preflightKeys: ["snapshotId", "resticSnapshotId", "repository", "sizeGib", "cloud", "region", "projectId"],
   async preflight(given, context) {
     if (given.snapshotId !== undefined) {
       try {

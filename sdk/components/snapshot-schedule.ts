@@ -22,6 +22,8 @@ export interface SnapshotScheduleArgs {
   schedule?: Record<string, string | string[]>;
   /** Servers that are chosen by what they are: one that joins or is tagged later is covered by the next run. */
   servers?: SelectedServers[];
+  /** Servers of every project that the login has a role in, not of its own alone. Default false. */
+  allProjects?: boolean;
   /** Whether servers that nothing else names get the general set: weekdays at 06:15, 11:15, 15:15 and 19:15, the last 5 stay. Default false. */
   general?: boolean;
   /** IANA time zone. Default: UTC; with `file` Europe/Prague, which is fixed in Snapmanager. */
@@ -44,6 +46,7 @@ const keys = Object.keys({
   file: true,
   schedule: true,
   servers: true,
+  allProjects: true,
   general: true,
   timeZone: true,
   unknownServers: true,
@@ -106,7 +109,12 @@ export class SnapshotSchedule extends pulumi.ComponentResource {
       ...(args.cloud !== undefined && { cloud: args.cloud }),
       ...(args.region !== undefined && { region: args.region }),
     };
-    const members = membersOf(this, args, listed, await getServers(place));
+    const members = membersOf(
+      this,
+      args,
+      listed,
+      await getServers({ ...place, allProjects: args.allProjects ?? false }),
+    );
     const timeZone = args.timeZone ?? (args.file === undefined ? "UTC" : functions().snapmanagersZone);
     return members.map(({ server, copySet }) => ({
       name: `${copySet.name} of ${server.name}`,
@@ -116,6 +124,7 @@ export class SnapshotSchedule extends pulumi.ComponentResource {
           ...place,
           set: `${copySet.name}-${server.name}`,
           serverId: server.id,
+          ...(args.allProjects && { projectId: server.projectId }),
           serverName: server.name,
           schedule: copySet.schedule,
           timeZone,

@@ -131,6 +131,35 @@ for (const [engine, open] of engines)
       );
     });
 
+    it("covers the servers of every project that the login has a role in, where it is told to", async () => {
+      await cloud.stop();
+      const users = [{ name: "demo", roles: { demo: ["member" as const], second: ["member" as const] } }];
+      cloud = await startDevcloud({ statusDelayMs: 5, users });
+      Object.assign(environment, cloud.environmentOf("demo", "demo"));
+      await server("web", 1);
+      const far = cloud.addServer({ name: "far", project: "second" });
+      await cloud.addVolume({ sizeGib: 1, sizeBytes: 1 << 20, attachedTo: far.id, project: "second" });
+      await writeFile(path.join(project, "snap_sched.yml"), "7@mon-fri@1,3,15,20: [web, far]\n");
+      const alone = await stack.run("preview");
+      assert.match(alone.output, /there is no server 'far'/);
+      await stack.setConfig("allProjects", "true", false);
+      await run("up", "2026-11-27T12:30:00Z");
+      assert.deepEqual(
+        cloud
+          .snapshots()
+          .map(({ project_id }) => project_id)
+          .sort(),
+        cloud
+          .servers()
+          .map(({ project_id }) => project_id)
+          .sort(),
+      );
+      await stack.setConfig("onSourceDelete", "delete", false);
+      await run("up", "2026-11-27T12:40:00Z");
+      await run("destroy", "2026-11-27T12:50:00Z");
+      assert.deepEqual(cloud.snapshots(), []);
+    });
+
     it("covers a server that joins, keeps the points of one that is renamed, and gives others the general set", async () => {
       await writeFile(path.join(project, "snap_sched.yml"), "7@mon-fri@1,3,15,20: [web]\n");
       const web = await server("web", 1);

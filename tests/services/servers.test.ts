@@ -453,4 +453,47 @@ describe("servers of a real cloud", () => {
     assert.equal(outputs.consistency, "filesystem");
     await driver("23:30").delete("ServerBackup", "shop/prod/frozen", { ...inputs, ...outputs });
   });
+
+  it("are found in every project that the login has a role in, and backed up there", async function () {
+    this.timeout(180_000);
+    const admin = await signIn(cloud.adminEnvironment);
+    const other = await signIn(cloud.otherEnvironment);
+    const [role] = (await admin.call("GET", "identity", "/roles?name=member")).body.roles;
+    const grant = `/projects/${other.projectId}/users/${demo.userId}/roles/${role.id}`;
+    await admin.call("PUT", "identity", grant);
+    const { volume } = (await other.call("POST", "volumev3", "/volumes", { volume: { size: 1 } })).body;
+    const { images } = (await other.call("GET", "image", `/v2/images?name=${imageName}`)).body;
+    const { flavors } = (await other.call("GET", "compute", "/flavors")).body;
+    const flavor = flavors.find((one: { name: string }) => one.name === flavorName);
+    const wanted = { name: "far", flavorRef: flavor.id, imageRef: images[0].id, networks: "none" };
+    const { server } = (await other.call("POST", "compute", "/servers", { server: wanted })).body;
+    const status = async (service: string, path: string, kind: string) =>
+      (await other.call("GET", service, path)).body[kind].status;
+    await until("the far server", async () => {
+      return (await status("compute", `/servers/${server.id}`, "server")) === "ACTIVE";
+    });
+    await until("the far volume", async () => {
+      return (await status("volumev3", `/volumes/${volume.id}`, "volume")) === "available";
+    });
+    await other.call("POST", "compute", `/servers/${server.id}/os-volume_attachments`, {
+      volumeAttachment: { volumeId: volume.id },
+    });
+    await until("the far volume's attachment", async () => {
+      return (await status("volumev3", `/volumes/${volume.id}`, "volume")) === "in-use";
+    });
+
+    const all = await getServers({}, { allProjects: true });
+    const far = all.find(({ id }) => id === server.id);
+    assert.deepEqual([far?.projectId, far?.volumes.length], [other.projectId, 1]);
+    assert.ok(all.some(({ projectId }) => projectId === demo.projectId));
+    const run = driver("23:40");
+    const given = { owner: "shop/prod/far", serverId: server.id, projectId: other.projectId };
+    const { inputs, refusals } = await run.check("ServerSnapshot", undefined, given);
+    assert.deepEqual(refusals, []);
+    const { id, outputs } = await run.create("ServerSnapshot", inputs);
+    const taken = (await other.call("GET", "volumev3", "/snapshots")).body.snapshots;
+    assert.equal(taken.length, 1);
+    await driver("23:45").delete("ServerSnapshot", id, { ...inputs, ...outputs });
+    await admin.call("DELETE", "identity", grant);
+  });
 });

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
 import { toMetadata } from "../../../provider/base/marks";
+import { Driver } from "../../../provider/driver/driver";
+import { World } from "../../../provider/driver/world";
 import {
   getServers,
   getUnprotectedVolumes,
@@ -91,5 +93,57 @@ describe("functions", () => {
     ]);
     const [own] = await listRecoveryPoints(config, { owner: "shop/prod/young" });
     assert.deepEqual([own?.volumeId, own?.status], [young, "available"]);
+  });
+
+  it("tell the servers of every project that the login has a role in, and back them up there", async () => {
+    await cloud.stop();
+    const users = [
+      { name: "both", roles: { demo: ["member" as const], second: ["member" as const] } },
+      { name: "third", roles: { third: ["member" as const] } },
+    ];
+    cloud = await startDevcloud({ users, statusDelayMs: 5 });
+    const environment = cloud.environmentOf("both", "demo");
+    const place: Record<string, string> = {
+      "openstack:authUrl": environment.OS_AUTH_URL ?? "",
+      "openstack:userName": "both",
+      "openstack:password": environment.OS_PASSWORD ?? "",
+      "openstack:tenantName": "demo",
+    };
+    const web = cloud.addServer({ name: "web" });
+    const far = cloud.addServer({ name: "far", project: "second" });
+    cloud.addServer({ name: "foreign", project: "third" });
+    await cloud.addVolume({ sizeBytes: 4096, attachedTo: web.id });
+    await cloud.addVolume({ sizeBytes: 4096, attachedTo: far.id, project: "second" });
+    assert.deepEqual(names(await getServers(place)), ["web"]);
+    const all = await getServers(place, { allProjects: true });
+    assert.deepEqual(
+      all.map(({ name, projectId, volumes }) => [name, projectId, volumes.length]),
+      [
+        ["far", far.project_id, 1],
+        ["web", web.project_id, 1],
+      ],
+    );
+
+    const driver = new Driver(new World(place, () => {}, {}));
+    const given = { owner: "shop/prod/far", serverId: far.id, projectId: far.project_id };
+    const { inputs, refusals } = await driver.check("ServerSnapshot", undefined, given);
+    assert.deepEqual(refusals, []);
+    const { id, outputs } = await driver.create("ServerSnapshot", inputs);
+    assert.deepEqual(
+      cloud.snapshots().map(({ project_id }) => project_id),
+      [far.project_id],
+    );
+    await new Driver(new World(place, () => {}, {})).delete("ServerSnapshot", id, { ...inputs, ...outputs });
+    assert.deepEqual(cloud.snapshots(), []);
+    const other = await driver.check("ServerSnapshot", undefined, { ...given, projectId: web.project_id });
+    assert.match(other.refusals[0]?.reason ?? "", /does not exist in project/);
+
+    await assert.rejects(
+      getServers(
+        { ...place, "openstack:applicationCredentialId": "x", "openstack:applicationCredentialSecret": "y" },
+        { projectId: "z" },
+      ),
+      /projectId is 'z', and a login by applicationCredential is of one project: use a password/,
+    );
   });
 });
