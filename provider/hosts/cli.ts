@@ -90,8 +90,8 @@ program
     "a recovery point into a new volume, files of it into a folder, or an image into a new server; needs no state of a stack",
   )
   .argument(
-    "<id>",
-    "the point's id, as `osbackup list` shows it: a Cinder snapshot's, an image's, or a restic snapshot's",
+    "[id]",
+    "the point's id, as `osbackup list` shows it: a Cinder snapshot's, an image's, or a restic snapshot's; on a terminal it is asked for",
   )
   .option(
     "--repository <url>",
@@ -113,7 +113,7 @@ program
   .option("--yes", "with --in-place: do not ask")
   .option("--json", "one JSON document")
   .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
-  .action(async (id: string, options) => {
+  .action(async (id: string | undefined, options) => {
     const { restore } = await import("./restore.js");
     await restore(id, options);
   });
@@ -239,7 +239,18 @@ program
     process.exitCode = await doctor(options);
   });
 
-program.parseAsync().catch((error: unknown) => {
+/** The library that completes words in a shell is loaded for that alone. */
+async function withCompletion(): Promise<Command> {
+  if (process.argv[2] === "complete") (await import("@bomb.sh/tab/commander")).default(program);
+  else
+    program
+      .command("complete")
+      .description("what makes a shell complete commands and options: source <(osbackup complete bash)")
+      .argument("<shell>", "bash, zsh, fish or powershell");
+  return program.parseAsync();
+}
+
+withCompletion().catch((error: unknown) => {
   console.error(`osbackup: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 1;
 });

@@ -9,7 +9,8 @@ import { serverPoints } from "../operations/server-set";
 import type { Fresh } from "../resources/resource";
 import type { ResticSnapshot } from "../restic";
 import { getServers } from "./functions";
-import { accessFromEnvironment, hasService } from "./list";
+import { accessFromEnvironment, hasService, listedPoints } from "./list";
+import { localTime } from "./wall-clock";
 
 /** How a point is restored without a stack. */
 export interface RestoreOptions {
@@ -45,12 +46,13 @@ export interface RestoreOptions {
  * server. Needs no state of a stack: the point's id is all, as `osbackup list` shows it. Nothing that exists is
  * overwritten but files in `target`, and the disk of a server that is named with `inPlace` and said yes to.
  */
-export async function restore(id: string, options: RestoreOptions): Promise<void> {
+export async function restore(given: string | undefined, options: RestoreOptions): Promise<void> {
   const world = new World({}, line => (options.json ? console.error(line) : console.log(line)));
   const cancel = () => world.abort.abort(new Error("cancelled"));
   process.once("SIGINT", cancel);
   process.once("SIGTERM", cancel);
   try {
+    const id = given ?? (await chosen(world, options));
     if (options.target !== undefined) await restoreFiles(world, id, options.target, options);
     else if (await isOfServer(world, id, options)) await restoreServer(world, id, options);
     else await restoreVolume(world, id, options);
@@ -58,6 +60,24 @@ export async function restore(id: string, options: RestoreOptions): Promise<void
     process.off("SIGINT", cancel);
     process.off("SIGTERM", cancel);
   }
+}
+
+/** Lets somebody at a terminal choose among the points that there are, newest first. */
+async function chosen(world: World, options: RestoreOptions): Promise<string> {
+  if (!process.stdin.isTTY) throw new Error("give the id of a point, as `osbackup list` shows it");
+  const points = await listedPoints(world, options);
+  if (points.length === 0) throw new Error("there are no recovery points here, see `osbackup list`");
+  const { default: select } = await import("@inquirer/select");
+  return select({
+    message: "Which recovery point?",
+    pageSize: 15,
+    choices: points
+      .sort((a, b) => (a.takenAt < b.takenAt ? 1 : -1))
+      .map(({ id, takenAt, owner, where, status }) => ({
+        value: id,
+        name: `${localTime(takenAt)}  ${owner}  ${where}  ${status}  ${id.slice(0, 8)}`,
+      })),
+  });
 }
 
 async function restoreFiles(

@@ -79,6 +79,13 @@ describe("osbackup", function () {
       });
   });
 
+  it("completes commands and options in a shell", async () => {
+    const script = await osbackup(["complete", "bash"]);
+    assert.match(script.out, /complete .*osbackup/);
+    assert.match((await osbackup(["complete", "--", "des"])).out, /^describe\b/m);
+    assert.match((await osbackup(["complete", "--", "list", "--"])).out, /^--repository\b/m);
+  });
+
   it("has every command in docs/cli.md, and nothing there that it has not", async () => {
     const { out } = await osbackup(["--help"]);
     const commands = [...out.matchAll(/^ {2}([a-z-]+) (?:\[|<)/gm)].map(([, name]) => name);

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import path from "node:path";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
 import { Driver } from "../../../provider/driver/driver";
 import { World } from "../../../provider/driver/world";
+import { findTool } from "../../../provider/movers/local/commands";
+import { skips } from "../../needs";
 
 const root = path.join(__dirname, "..", "..", "..");
 
@@ -80,5 +82,31 @@ describe("osbackup restore of a server", function () {
     const foreign = await cloud.addSnapshot({ volumeId: cloud.volumes()[0]?.id ?? "", name: "foreign" });
     const refused = await restore(foreign.id, "--server", "--flavor", "small");
     assert.match(refused.err, /is no part of a whole point of a server; restore it into a volume/);
+  });
+
+  it("asks at a terminal which point is meant, and elsewhere for its id", async () => {
+    if (!findTool("script")) skips(this, "this machine has no `script` to make a terminal");
+    const { imageId } = await point("ServerBackup", serverId);
+    const asked = await restore();
+    assert.deepEqual(
+      [asked.code, asked.err.trim()],
+      [1, "osbackup: give the id of a point, as `osbackup list` shows it"],
+    );
+    const env = { PATH: process.env.PATH, TERM: "xterm", ...cloud.environment };
+    const words = `${process.execPath} dist/provider/hosts/cli.js restore --name chosen`;
+    const terminal = spawn("script", ["--quiet", "--return", "--command", words, "/dev/null"], {
+      cwd: root,
+      env,
+    });
+    let said = "";
+    terminal.stdout.on("data", chunk => {
+      const asks = !said.includes("Which recovery point?");
+      said += chunk;
+      if (asks && said.includes("Which recovery point?")) terminal.stdin.write("\r");
+    });
+    const code = await new Promise(resolve => terminal.once("close", resolve));
+    assert.equal(code, 0, said);
+    assert.match(said, new RegExp(`shop/prod/set {2}glance {2}active {2}${String(imageId).slice(0, 8)}`));
+    assert.equal(cloud.servers().find(({ name }) => name === "chosen")?.imageId, imageId);
   });
 });
