@@ -27,6 +27,8 @@ export interface Behaviour {
   statusDelayMs: number;
   /** Size of each pool; a larger volume ends in "error" with a user message. */
   capacityGib: number;
+  /** As Nova's max_disk_devices_to_attach. */
+  mostVolumesOfServer: number;
   /** Quota of a project that has none of its own; -1 is unlimited. */
   defaultQuota: Record<string, number>;
 }

@@ -7,6 +7,7 @@ import { errorReply } from "./cinder/errors";
 import { takeSnapshot } from "./cinder/snapshots";
 import { hostOf } from "./cinder/volumes";
 import { Cloud, type SnapshotListener } from "./cloud";
+import { Devices } from "./devices";
 import { type Fault, Faults } from "./faults";
 import { Glance, imagePath, newImage } from "./glance";
 import { type HttpRequest, HttpServer, type Reply } from "./http";
@@ -46,6 +47,13 @@ export interface DevcloudOptions {
    * Ceph does with attached volumes and chains of clones, every other as an NFS share.
    */
   volumeTypes?: string[];
+  /**
+   * Where the volumes appear that Nova attaches to a server, as loop devices with links by their serial numbers: every
+   * server is this machine. Needs root. Default: nowhere.
+   */
+  deviceDirectory?: string;
+  /** How many volumes a server takes. Default 26. */
+  mostVolumesOfServer?: number;
   /** Size of each type's pool; larger volumes end in "error". Default 10000. */
   capacityGib?: number;
   /** Default "RegionOne". */
@@ -119,6 +127,7 @@ export class Devcloud {
   private readonly keystone: Keystone;
   private readonly cinder: Cinder;
   private readonly nova: Nova;
+  private readonly devices: Devices | undefined;
   private readonly glance: Glance;
   private readonly neutron: Neutron;
   private readonly cloud: Cloud;
@@ -141,6 +150,7 @@ export class Devcloud {
         statusDelayMs: options.statusDelayMs ?? 20,
         capacityGib: options.capacityGib ?? 10_000,
         defaultQuota: options.quota ?? {},
+        mostVolumesOfServer: options.mostVolumesOfServer ?? 26,
       },
       now: options.now,
       stateFile: this.isTemporary ? undefined : path.join(directory, "devcloud.json"),
@@ -151,7 +161,8 @@ export class Devcloud {
       blockStorageType: options.blockStorageType ?? "volumev3",
     });
     this.cinder = new Cinder(this.cloud, this.keystone, options.microversion);
-    this.nova = new Nova(this.cloud, this.keystone, this.cinder);
+    this.devices = options.deviceDirectory === undefined ? undefined : new Devices(options.deviceDirectory);
+    this.nova = new Nova(this.cloud, this.keystone, this.cinder, this.devices);
     this.glance = new Glance(this.cloud, this.keystone);
     this.neutron = new Neutron(this.cloud, this.keystone);
     this.server = new HttpServer(request => this.handle(request));
@@ -430,6 +441,7 @@ export class Devcloud {
     this.stopping ??= (async () => {
       await this.server.close();
       await this.cloud.stop();
+      await this.devices?.stop();
       if (this.isTemporary) await fs.rm(this.directory, { recursive: true, force: true });
     })();
     return this.stopping;

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Cinder } from "./cinder/cinder";
 import type { Cloud } from "./cloud";
+import type { Devices } from "./devices";
 import { newImage } from "./glance";
 import type { HttpRequest, Reply } from "./http";
 import { type Keystone, volumePath } from "./keystone";
@@ -26,6 +27,8 @@ export class Nova {
     private readonly cloud: Cloud,
     private readonly keystone: Keystone,
     private readonly cinder: Cinder,
+    /** Where the volumes of servers appear; absent: nowhere. */
+    private readonly devices: Devices | undefined,
   ) {}
 
   async handle(request: HttpRequest): Promise<Reply> {
@@ -53,11 +56,14 @@ export class Nova {
       };
     if (path === "/v2.1/flavors/detail" && method === "GET") return { status: 200, body: { flavors } };
     if (path === "/v2.1/servers" && method === "POST") return this.create(request, projectId);
-    const [, id = "", part] = /^\/v2\.1\/servers\/([^/]+)(?:\/(action|metadata))?$/.exec(path) ?? [];
+    const [, id = "", part, volumeId] =
+      /^\/v2\.1\/servers\/([^/]+)(?:\/(action|metadata|os-volume_attachments)(?:\/([^/]+))?)?$/.exec(path) ??
+      [];
     if (id === "detail" && method === "GET") return this.list(request, projectId);
     const row = this.cloud.servers.get(id);
     if (id === "") return notFound("The resource could not be found.");
     if (row?.project_id !== projectId) return notFound(`Instance ${id} could not be found.`);
+    if (part === "os-volume_attachments") return this.volumes(request, row, volumeId);
     if (part === "action" && method === "POST") return this.act(request, row, projectId);
     if (part === "metadata" && method === "POST") {
       Object.assign(row.metadata, parsed<{ metadata: Record<string, string> }>(request).metadata);
@@ -110,6 +116,75 @@ export class Nova {
     Object.assign(row, fault ? { status: "ERROR", fault } : { status: "ACTIVE", address });
     row.taskState = null;
     this.cloud.changed();
+  }
+
+  /** The volumes that a server has: what it gets appears on this machine, where devcloud may make devices. */
+  private volumes(request: HttpRequest, row: ServerRow, volumeId: string | undefined): Reply {
+    const own = [...this.cloud.attachments.values()].filter(({ instance }) => instance === row.id);
+    const shown = own.map(({ volume_id, device }) => ({
+      id: volume_id,
+      volumeId: volume_id,
+      serverId: row.id,
+      device,
+    }));
+    const { method } = request;
+    if (method === "GET" && volumeId === undefined)
+      return { status: 200, body: { volumeAttachments: shown } };
+    if (method === "POST") return this.attachVolume(request, row, own.length);
+    const found = shown.find(one => one.volumeId === volumeId);
+    if (!found || volumeId === undefined)
+      return notFound(`Instance ${row.id} is not attached to volume ${volumeId}.`);
+    if (method !== "DELETE") return { status: 200, body: { volumeAttachment: found } };
+    const volume = this.cloud.volumes.get(volumeId);
+    if (volume?.status !== "in-use")
+      return refusal(
+        400,
+        "badRequest",
+        `Invalid volume: Invalid input received: Invalid volume: Unable to detach volume. Volume status must be 'in-use' and attach_status must be 'attached' to detach.`,
+      );
+    this.cloud.setVolumeStatus(volume, "detaching");
+    void this.detached(row, volumeId);
+    return { status: 202 };
+  }
+
+  private attachVolume(request: HttpRequest, row: ServerRow, count: number): Reply {
+    const { volumeAttachment } = parsed<{ volumeAttachment: { volumeId: string } }>(request);
+    const { volumeId } = volumeAttachment;
+    const volume = this.cloud.volumes.get(volumeId);
+    if (volume?.project_id !== row.project_id) return notFound(`Volume ${volumeId} could not be found.`);
+    if (volume.status !== "available")
+      return refusal(
+        400,
+        "badRequest",
+        `Invalid volume: volume ${volumeId} status must be available or downloading to reserve, but the current status is ${volume.status}.`,
+      );
+    if (count >= this.cloud.behaviour.mostVolumesOfServer)
+      return refusal(
+        403,
+        "forbidden",
+        `The maximum allowed number of disk devices (${this.cloud.behaviour.mostVolumesOfServer}) to attach to a single instance has been exceeded.`,
+      );
+    const device = `/dev/vd${String.fromCharCode("b".charCodeAt(0) + count)}`;
+    this.attach(row, volumeId, device);
+    this.cloud.setVolumeStatus(volume, "reserved");
+    void (async () => {
+      await this.cloud.delay(this.cloud.behaviour.statusDelayMs);
+      await this.devices?.appear(volumeId, this.cloud.storage.volumePath(volumeId));
+      this.cloud.setVolumeStatus(volume, "in-use");
+    })();
+    return {
+      status: 200,
+      body: { volumeAttachment: { id: volumeId, volumeId, serverId: row.id, device } },
+    };
+  }
+
+  private async detached(row: ServerRow, volumeId: string): Promise<void> {
+    await this.cloud.delay(this.cloud.behaviour.statusDelayMs);
+    await this.devices?.vanish(volumeId);
+    for (const [id, { instance, volume_id }] of this.cloud.attachments)
+      if (instance === row.id && volume_id === volumeId) this.cloud.attachments.delete(id);
+    const volume = this.cloud.volumes.get(volumeId);
+    if (volume) this.cloud.setVolumeStatus(volume, "available");
   }
 
   private attach(row: ServerRow, volumeId: string, device: string): void {

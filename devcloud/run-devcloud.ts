@@ -33,6 +33,8 @@ export async function runDevcloud(options: RunOptions = {}): Promise<void> {
     ...(options.port !== undefined && { port: options.port }),
     ...(options.directory !== undefined && { directory: options.directory }),
     ...(options.backend !== undefined && { backend: options.backend }),
+    // the sample server is this machine
+    ...(process.getuid?.() === 0 && { deviceDirectory: "/dev/disk/by-id" }),
   });
   try {
     if (devcloud.volumes().length === 0) await addSamples(devcloud, print);

@@ -444,8 +444,13 @@ export interface ResticBackupInputs {
     environment?: pulumi.Input<Record<string, pulumi.Input<string>> | undefined>;
     caCertFile?: pulumi.Input<string | undefined>;
   }>;
-  /** Who reads and writes the volume. Default and only one: 'local', the machine that runs the stack. */
-  mover?: pulumi.Input<"local" | undefined>;
+  /** Who reads and writes the volume: 'local' (default), the machine that runs the stack, which reaches the storage; 'server', the same machine where it is a server of the cloud, to which Nova attaches the volume; 'auto', whichever of the two works here. */
+  mover?: pulumi.Input<"local" | "server" | "auto" | undefined>;
+  /** For the movers 'server' and 'auto'. */
+  moverOptions?: pulumi.Input<
+    | { serverId?: pulumi.Input<string | undefined>; maxAttached?: pulumi.Input<number | undefined> }
+    | undefined
+  >;
   /** 'file' reads the file system, 'block' streams the device, 'auto' takes files where there are any. Default `"auto"`. */
   content?: pulumi.Input<"auto" | "file" | "block" | undefined>;
   /** Paths inside the volume. Default everything. */
@@ -536,8 +541,13 @@ export const resticBackupBinding = {
 
 /** Inputs of VolumeRestore: A new volume made from a Cinder snapshot or filled from a restic snapshot. */
 export interface VolumeRestoreInputs {
-  /** Who reads and writes the volume. Default and only one: 'local', the machine that runs the stack. */
-  mover?: pulumi.Input<"local" | undefined>;
+  /** Who reads and writes the volume: 'local' (default), the machine that runs the stack, which reaches the storage; 'server', the same machine where it is a server of the cloud, to which Nova attaches the volume; 'auto', whichever of the two works here. */
+  mover?: pulumi.Input<"local" | "server" | "auto" | undefined>;
+  /** For the movers 'server' and 'auto'. */
+  moverOptions?: pulumi.Input<
+    | { serverId?: pulumi.Input<string | undefined>; maxAttached?: pulumi.Input<number | undefined> }
+    | undefined
+  >;
   /** Name in clouds.yaml. Default: the stack's configuration, then OS_*. */
   cloud?: pulumi.Input<string | undefined>;
   /** Region, where the cloud has several. */

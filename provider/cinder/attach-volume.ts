@@ -1,8 +1,17 @@
 import { arch, hostname } from "node:os";
 import { pause } from "../base/pause";
 import { UndoList, undoSignal } from "../base/undo-list";
-import { ApiError, attachments, type Session, undefinedIfNotFound } from "../openstack";
-import { volumeKind, waitForStatus } from "./watch";
+import {
+  ApiError,
+  attachments,
+  ConfigError,
+  isBadRequest,
+  isConflict,
+  type Session,
+  serverVolumes,
+  undefinedIfNotFound,
+} from "../openstack";
+import { mayPass, volumeKind, WaitError, waitForStatus } from "./watch";
 
 /** A volume that Cinder has exported to this machine. */
 export interface AttachedVolume {
@@ -116,6 +125,41 @@ async function endAttachment(session: Session, id: string, limits: WaitLimits): 
   );
 }
 
+/**
+ * Detaches a volume from a server; false where Nova knows neither. Returns once neither Nova nor Cinder has it attached: a
+ * removal of the volume before that is refused.
+ */
+export async function detachedByNova(
+  session: Session,
+  serverId: string,
+  volumeId: string,
+  { timeoutSeconds, signal }: WaitLimits,
+): Promise<boolean> {
+  const until = Date.now() + timeoutSeconds * 1000;
+  const doing = `detaching volume ${volumeId} from server ${serverId}`;
+  for (let pauseMs = 250, known = false; ; pauseMs = Math.min(pauseMs * 1.5, 5_000)) {
+    try {
+      if (!(await serverVolumes.get(session, serverId, volumeId, { signal }))) {
+        if (!known) return false;
+        break;
+      }
+      known = true;
+      await serverVolumes.detach(session, serverId, volumeId, { signal });
+    } catch (error) {
+      // a cloud without Nova has no servers
+      if (error instanceof ConfigError && !known) return false;
+      // it is on its way already, or Nova does something else with the server
+      if (!isConflict(error) && !isBadRequest(error) && !mayPass(error)) throw error;
+      if (Date.now() + pauseMs > until) throw error;
+    }
+    if (Date.now() + pauseMs > until)
+      throw new WaitError(`${doing}: it is still there after ${timeoutSeconds} s`, true);
+    await pause(pauseMs, signal);
+  }
+  await waitForStatus(session, volumeKind, volumeId, "available", { doing, timeoutSeconds, signal });
+  return true;
+}
+
 /** Ends the attachments that a killed run left at one of our volumes; returns how many. */
 export async function endAttachments(
   session: Session,
@@ -123,7 +167,9 @@ export async function endAttachments(
   { timeoutSeconds = 60, signal }: Partial<WaitLimits>,
 ): Promise<number> {
   const left = await attachments.list(session, { volumeId }, { signal });
-  for (const attachment of left)
-    await detachVolume(session, volumeId, attachment.id, { timeoutSeconds, signal });
+  // one of a server is Nova's to end: Cinder refuses it (CVE-2023-2088), but where Nova does not know it
+  for (const { id, instance } of left)
+    if (!instance || !(await detachedByNova(session, instance, volumeId, { timeoutSeconds, signal })))
+      await detachVolume(session, volumeId, id, { timeoutSeconds, signal });
   return left.length;
 }

@@ -35,7 +35,7 @@ export class World {
       signal: this.abort.signal,
       session: place => this.session(place),
       repository: access => this.repository(access),
-      mover: (name = "local") => movers[name],
+      mover: ({ mover = "local", moverOptions }) => movers[mover](moverOptions),
     };
   }
 

@@ -1,8 +1,8 @@
 import { Driver } from "../driver/driver";
 import { clock, World } from "../driver/world";
+import { ownServerId } from "../movers/server/own-server";
 import { serverCalled } from "../operations/schedule-file";
 import { getServers, type ServerInfo } from "./functions";
-import { ownServerId } from "./own-server";
 
 /** What a backup by hand, by cron or before an apt action is told. */
 export interface ServerBackupOptions {

@@ -1,6 +1,14 @@
 import type { Session } from "../openstack";
 import type { BackupResult, Repository } from "../restic";
 
+/** What a mover must know beyond the run. */
+export interface MoverOptions {
+  /** Of the server that the stack runs on; default: what it says itself. */
+  serverId?: string | undefined;
+  /** How many volumes that server has of ours at most at one time. */
+  maxAttached?: number | undefined;
+}
+
 /** One run: which volume goes into which repository, and under which name. */
 export interface BackupRun {
   session: Session;

@@ -21,6 +21,7 @@ export * as networks from "./networks";
 export { everyPage } from "./paging";
 export * as projects from "./projects";
 export { RUN_REQUEST_ID } from "./run";
+export * as serverVolumes from "./server-volumes";
 export * as servers from "./servers";
 export { type Answer, type Call, Session, Sessions } from "./session";
 export * as snapshots from "./snapshots";

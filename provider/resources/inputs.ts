@@ -107,8 +107,30 @@ export function setNameOf(given: { set?: string | undefined; owner: string }): s
 export const mover = z
   .enum(Object.keys(movers) as [MoverName])
   .describe(
-    "Who reads and writes the volume. Default and only one: 'local', the machine that runs the stack.",
+    "Who reads and writes the volume: 'local' (default), the machine that runs the stack, which reaches the storage; 'server', " +
+      "the same machine where it is a server of the cloud, to which Nova attaches the volume; 'auto', whichever of the two " +
+      "works here.",
   )
+  .optional();
+
+/** What the mover 'server' takes. */
+export const moverOptions = z
+  .strictObject({
+    serverId: z
+      .string()
+      .min(1)
+      .describe(
+        "Id of the server that the stack runs on. Default: what its metadata service, config drive, firmware or cloud-init says.",
+      )
+      .optional(),
+    maxAttached: z
+      .number()
+      .int()
+      .positive()
+      .describe("How many temporary volumes it has at most at one time; further ones wait. Default 16.")
+      .optional(),
+  })
+  .describe("For the movers 'server' and 'auto'.")
   .optional();
 
 export const deletionPolicy = z.enum(["delete", "retain"]);

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { Mover } from "../movers/mover";
+import type { Mover, MoverOptions } from "../movers/mover";
 import type { MoverName } from "../movers/registry";
 import type { Session } from "../openstack";
 import type { Repository, RepositoryAccess } from "../restic";
@@ -22,7 +22,7 @@ export interface Context {
   session(place: Place): Session;
   repository(access: RepositoryAccess): Repository;
   /** Default the local one. */
-  mover(name: MoverName | undefined): Mover;
+  mover(given: { mover?: MoverName | undefined; moverOptions?: MoverOptions | undefined }): Mover;
 }
 
 /** Why an input is refused: shown under the property's own name. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { deletionPolicy, mover, owner, place, retention, set } from "./inputs";
+import { deletionPolicy, mover, moverOptions, owner, place, retention, set } from "./inputs";
 import { repositoryAccess } from "./repository-access";
 
 export const inputs = z.object({
@@ -45,6 +45,7 @@ export const inputs = z.object({
     .optional(),
   repository: repositoryAccess.describe("The repository to back up into."),
   mover,
+  moverOptions,
   content: z
     .enum(["auto", "file", "block"])
     .default("auto")

@@ -50,7 +50,7 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
   clear: (points, state, context) =>
     resticInventoryOf(repositoryOf(state, context)).forget(points, context.signal),
   async leave(state, context) {
-    await context.mover(state.mover).cleanup({ owner: state.owner, log: context.log });
+    await context.mover(state).cleanup({ owner: state.owner, log: context.log });
   },
 
   coming: ({ owner }) => ({ owner, tags: [] }),
@@ -119,7 +119,7 @@ function runOf(
   const { volumeId, ...temporaryVolume } = given.temporaryVolume;
   return {
     session,
-    mover: context.mover(given.mover),
+    mover: context.mover(given),
     repository,
     mark: markOf(given, state, takenAt),
     owners: ownersOf(given),

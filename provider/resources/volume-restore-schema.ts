@@ -1,10 +1,11 @@
 import { z } from "zod";
-import { deletionPolicy, mover, owner, place } from "./inputs";
+import { deletionPolicy, mover, moverOptions, owner, place } from "./inputs";
 import { repositoryAccess } from "./repository-access";
 
 export const inputs = z.object({
   owner,
   mover,
+  moverOptions,
   ...place,
   snapshotId: z
     .string()

@@ -153,7 +153,7 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
   const { volume, filled } = await restoreVolume(
     { ...targetOf(given, context), sourceKey: source, sizeGib },
     (made: Volume) =>
-      context.mover(given.mover).restore({
+      context.mover(given).restore({
         session: context.session(given),
         volumeId: made.id,
         owner: given.owner,

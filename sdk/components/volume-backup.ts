@@ -37,8 +37,10 @@ export interface VolumeBackupArgs {
     availabilityZone?: pulumi.Input<string>;
     timeoutSeconds?: pulumi.Input<number>;
   };
-  /** Who reads the volume. Default and only one: 'local', the machine that runs the stack. */
+  /** Who reads the volume: 'local' (default), 'server' or 'auto', as ResticBackup's. */
   mover?: ResticBackupArgs["mover"];
+  /** For the movers 'server' and 'auto'. */
+  moverOptions?: ResticBackupArgs["moverOptions"];
   /** restic's host name. Default: the set's name. */
   host?: ResticBackupArgs["host"];
   /** Paths inside the volume. Default everything. */
@@ -73,6 +75,7 @@ const keys = Object.keys({
   snapshot: true,
   temporaryVolume: true,
   mover: true,
+  moverOptions: true,
   host: true,
   paths: true,
   exclude: true,
@@ -137,6 +140,7 @@ export class VolumeBackup extends pulumi.ComponentResource {
         temporaryVolume: this.temporaryVolume,
         repository: args.repository,
         mover: args.mover,
+        moverOptions: args.moverOptions,
         host: args.host,
         paths: args.paths,
         exclude: args.exclude,

@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { endAttachments } from "../../provider/cinder/attach-volume";
 import { Driver, type Properties } from "../../provider/driver/driver";
 import { World } from "../../provider/driver/world";
 import { getServers } from "../../provider/hosts/functions";
+import { attachToServer } from "../../provider/movers/server/attach-to-server";
 import { until } from "../until";
 import { type Client, signIn } from "./client";
 import { type Openstack, openstack } from "./index";
@@ -495,5 +500,45 @@ describe("servers of a real cloud", () => {
     assert.equal(taken.length, 1);
     await driver("23:45").delete("ServerSnapshot", id, { ...inputs, ...outputs });
     await admin.call("DELETE", "identity", grant);
+  });
+
+  it("get temporary volumes attached by Nova and give them back, also those of a killed run, and where no device comes", async function () {
+    this.timeout(180_000);
+    const id = servers[0]?.id ?? "";
+    const { volume } = (await demo.call("POST", "volumev3", "/volumes", { volume: { size: 1 } })).body;
+    await reaches(volume.id, "available");
+    const session = new World({}, line => lines.push(line), cloud.environment).session({});
+    const directory = await mkdtemp(path.join(tmpdir(), "osbackup-by-id-"));
+    process.env.OSBACKUP_DEVICE_DIRECTORY = directory;
+    const limits = { timeoutSeconds: 60, log: (line: string) => lines.push(line) };
+    try {
+      await assert.rejects(
+        attachToServer(session, id, volume.id, { ...limits, timeoutSeconds: 5 }),
+        /shows no device of it: looked for virtio-.*; undone: the attachment/,
+      );
+      await reaches(volume.id, "available");
+
+      // the hypervisor is a fake: the device is a file of ours
+      await writeFile(path.join(directory, `virtio-${volume.id.slice(0, 20)}`), "");
+      const attached = await attachToServer(session, id, volume.id, limits);
+      assert.equal(attached.connection.driver_volume_type, "local");
+      await reaches(volume.id, "in-use");
+      await attached.detach();
+      await reaches(volume.id, "available");
+
+      // a killed run leaves it attached, and Cinder alone refuses to end it
+      await attachToServer(session, id, volume.id, limits);
+      assert.equal(await endAttachments(session, volume.id, {}), 1);
+      await reaches(volume.id, "available");
+
+      const attach = (server: string) => attachToServer(session, server, volume.id, limits);
+      await assert.rejects(attach("00000000-0000-4000-8000-00000000dead"), /could not be found/);
+      await attachToServer(session, servers[1]?.id ?? "", volume.id, limits);
+      await assert.rejects(attach(id), /status must be available|in-use/);
+      assert.equal(await endAttachments(session, volume.id, {}), 1);
+    } finally {
+      delete process.env.OSBACKUP_DEVICE_DIRECTORY;
+      await rm(directory, { recursive: true });
+    }
   });
 });

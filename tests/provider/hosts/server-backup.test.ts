@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { type Devcloud, makeExt4Image, startDevcloud } from "../../../devcloud";
 import { aptHook } from "../../../provider/hosts/apt-hook";
-import { ownServerId, type Surroundings } from "../../../provider/hosts/own-server";
+import { ownServerId, type Surroundings } from "../../../provider/movers/server/own-server";
 import { skips } from "../../needs";
 
 const root = path.join(__dirname, "..", "..", "..");

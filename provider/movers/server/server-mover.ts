@@ -1,0 +1,50 @@
+import { endAttachments } from "../../cinder/attach-volume";
+import { type Session, servers, undefinedIfNotFound } from "../../openstack";
+import { readingMover } from "../local/reading-mover";
+import type { Mover, MoverOptions } from "../mover";
+import { attachToServer } from "./attach-to-server";
+import { ownServerId } from "./own-server";
+
+/** A backup of a volume must not wait longer for its turn on a server than its own deadline may be. */
+const attachTimeoutSeconds = 1_800;
+
+/** Nova attaches the volume to the server that the stack runs on, which reads it as a disk of its own. */
+export const serverMover = (options: MoverOptions | undefined): Mover =>
+  readingMover({
+    endLeft: run => endAttachments(run.session, run.volumeId, { signal: run.signal }),
+    attach: async ({ session, volumeId, log, signal }) =>
+      attachToServer(session, await ownServer(session, options), volumeId, {
+        timeoutSeconds: attachTimeoutSeconds,
+        maxAttached: options?.maxAttached,
+        log,
+        signal,
+      }),
+  });
+
+/** What this machine is, asked once a session. */
+class Own {
+  asked: Promise<string> | undefined;
+}
+
+/**
+ * The server that this machine is, as given or as it says itself.
+ *
+ * @throws where nothing says it, or where the session's project has no such server
+ */
+export async function ownServer(session: Session, options: MoverOptions | undefined): Promise<string> {
+  if (options?.serverId !== undefined) return options.serverId;
+  const own = session.companions.of(Own);
+  own.asked ??= (async () => {
+    const id = await ownServerId().catch((error: Error) => {
+      throw new Error(
+        `mover 'server': ${error.message}`.replace("--server <name or id>", "moverOptions.serverId"),
+      );
+    });
+    if (await servers.get(session, id).catch(undefinedIfNotFound)) return id;
+    throw new Error(
+      `mover 'server': this machine says that it is server ${id}, which project ${await session.projectId()} does not have; run the stack on a server of the project, or give moverOptions.serverId`,
+    );
+  })();
+  own.asked.catch(() => (own.asked = undefined));
+  return own.asked;
+}
