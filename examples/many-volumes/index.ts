@@ -2,6 +2,8 @@ import * as pulumi from "@pulumi/pulumi";
 import { getUnprotectedVolumes, getVolumes, ResticRepository, VolumeBackup } from "pulumi-openstack-backup";
 
 const config = new pulumi.Config();
+/** With the mover "server": the server that this is, where it cannot find out itself. */
+const serverId = config.get("serverId");
 
 /** A set for each volume that is tagged now: one that is tagged later is covered by the next run. */
 async function sets() {
@@ -17,6 +19,9 @@ async function sets() {
       volumeId: id,
       schedule: "daily-random", // each at its own time of the day
       repository,
+      // "server" where the stack runs on a server of the cloud without access to its storage; "auto" finds out
+      mover: config.get<"local" | "server" | "auto">("mover") ?? "local",
+      ...(serverId !== undefined && { moverOptions: { serverId } }),
       host: name || id,
       snapshot: { retention: { keepLast: 2 } },
       retention: { keepDaily: 7, keepWeekly: 4, keepMonthly: 6 },

@@ -1,4 +1,5 @@
 import { World } from "../driver/world";
+import { choiceOf } from "../movers/auto-mover";
 import { readiness } from "../movers/local";
 import { limits, type Session } from "../openstack";
 import { openRepository } from "../restic";
@@ -52,6 +53,7 @@ export async function doctor(options: DoctorOptions): Promise<number> {
   if (await ask("cloud", async () => cloudSays(world.session(place)))) {
     await ask("quota", async () => quotaSays(world.session(place)));
     await ask("servers", async () => serversSay(world.session(place)));
+    await ask("mover", async () => (await choiceOf(world.session(place), undefined)).why);
   }
   const { repository: url } = options;
   if (url !== undefined)

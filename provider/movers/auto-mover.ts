@@ -31,7 +31,7 @@ export function choiceOf(
   const choice = session.companions.of(Choice);
   choice.made ??= ownServer(session, options).then(
     id => ({ mover: serverMover(options), why: `mover 'server': this is server ${id}` }),
-    (error: Error) => ({ mover: localMover, why: `mover 'local', not 'server': ${error.message}` }),
+    (error: Error) => ({ mover: localMover, why: `mover 'local': ${error.message}` }),
   );
   return choice.made;
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { type Devcloud, makeExt4Image, startDevcloud } from "../../devcloud";
@@ -119,6 +119,28 @@ for (const [engine, open] of engines)
         [db, late].sort(),
         "of one that left only the repository has its points",
       );
+    });
+
+    it("read the volumes on a server of the cloud, as a tenant without its storage does", async function () {
+      if (process.getuid?.() !== 0) skips(this, "this user may not make loop devices");
+      await cloud.stop();
+      const deviceDirectory = path.join(root, "by-id");
+      cloud = await startDevcloud({ statusDelayMs: 5, deviceDirectory });
+      const runner = cloud.addServer({ name: "runner" });
+      Object.assign(environment, cloud.environment, { OSBACKUP_DEVICE_DIRECTORY: deviceDirectory });
+      const url = path.join(root, "repository");
+      for (const name of ["web", "db", "files"]) await volume(name, { backup: "daily" });
+      const config = { repositoryUrl: url, repositoryPassword: passwords.near };
+      await begin("many-volumes", { ...config, mover: "auto", serverId: runner.id });
+      const ran = await run("up", "2026-11-27T12:00:00Z");
+      assert.match(ran.output, new RegExp(`mover 'server': this is server ${runner.id}`));
+      assert.equal((await ownersIn(url, passwords.near)).length, 3);
+      const attached = cloud.attachments().filter(({ instance }) => instance === runner.id);
+      assert.deepEqual([attached, await readdir(deviceDirectory)], [[], []]);
+      const byCinder = cloud.requests.filter(
+        ({ method, path }) => method === "POST" && /\/volume\/v3\/[^/]+\/attachments$/.test(path),
+      );
+      assert.deepEqual(byCinder, []);
     });
 
     it("copy a set to a second repository, and restore from there with the first one gone", async () => {

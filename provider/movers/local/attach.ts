@@ -20,7 +20,7 @@ export async function attach(connection: Connection, context: AttachContext): Pr
     default:
       throw new VolumeError(
         "unsupported",
-        `attaching a volume by ${type}: the local mover reads local, nfs and rbd volumes only; give temporaryVolume.volumeType of such a backend`,
+        `attaching a volume by ${type}: the local mover reads local, nfs and rbd volumes only; give temporaryVolume.volumeType of such a backend, or mover "server" on a server of the cloud`,
       );
   }
 }

@@ -50,15 +50,16 @@ export async function attachToServer(
 ): Promise<AttachedVolume> {
   const release = await session.companions.of(Places).take(serverId, maxAttached);
   const undoing = { ...limits, signal: undoSignal(limits.signal) };
-  const detach = async () => {
+  const detachIt = async (): Promise<boolean> => {
     try {
-      await detachedByNova(session, serverId, volumeId, undoing);
+      return await detachedByNova(session, serverId, volumeId, undoing);
     } finally {
       release();
     }
   };
+  const detach = async () => void (await detachIt());
   const undo = new UndoList();
-  undo.add("the attachment", detach);
+  undo.add("the attachment", detachIt);
   try {
     await begun(session, serverId, volumeId, limits);
     const doing = `attaching volume ${volumeId} to server ${serverId}`;

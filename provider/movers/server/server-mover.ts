@@ -13,13 +13,17 @@ export const serverMover = (options: MoverOptions | undefined): Mover =>
   readingMover({
     endLeft: run => endAttachments(run.session, run.volumeId, { signal: run.signal }),
     attach: async ({ session, volumeId, log, signal }) =>
-      attachToServer(session, await ownServer(session, options), volumeId, {
+      attachToServer(session, await ownServer(session, options).catch(asMovers), volumeId, {
         timeoutSeconds: attachTimeoutSeconds,
         maxAttached: options?.maxAttached,
         log,
         signal,
       }),
   });
+
+function asMovers(error: Error): never {
+  throw new Error(`mover 'server': ${error.message}`, { cause: error });
+}
 
 /** What this machine is, asked once a session. */
 class Own {
@@ -36,13 +40,11 @@ export async function ownServer(session: Session, options: MoverOptions | undefi
   const own = session.companions.of(Own);
   own.asked ??= (async () => {
     const id = await ownServerId().catch((error: Error) => {
-      throw new Error(
-        `mover 'server': ${error.message}`.replace("--server <name or id>", "moverOptions.serverId"),
-      );
+      throw new Error(error.message.replace("--server <name or id>", "moverOptions.serverId"));
     });
     if (await servers.get(session, id).catch(undefinedIfNotFound)) return id;
     throw new Error(
-      `mover 'server': this machine says that it is server ${id}, which project ${await session.projectId()} does not have; run the stack on a server of the project, or give moverOptions.serverId`,
+      `this machine says that it is server ${id}, which project ${await session.projectId()} does not have; run the stack on a server of the project, or give moverOptions.serverId`,
     );
   })();
   own.asked.catch(() => (own.asked = undefined));

@@ -119,7 +119,7 @@ describe("osbackup", function () {
     const findings = JSON.parse(told.out) as { what: string; state: string; says: string }[];
     assert.deepEqual(
       findings.map(({ what }) => what),
-      ["restic", "reading volumes", "cloud", "quota", "servers", "repository"],
+      ["restic", "reading volumes", "cloud", "quota", "servers", "mover", "repository"],
     );
     assert.equal(findings.at(-1)?.says, `${path} opens, 0 snapshots`);
     const closed = await osbackup(words, { RESTIC_PASSWORD: "not-the-one" });
