@@ -117,7 +117,7 @@ describe("attach", () => {
         open({ driver_volume_type: type, target_portal: "10.0.0.1:3260" }),
         new VolumeError(
           "unsupported",
-          `attaching a volume by ${type}: the local mover reads local, nfs and rbd volumes only; give temporaryVolume.volumeType of such a backend`,
+          `attaching a volume by ${type}: the local mover reads local, nfs and rbd volumes only; give temporaryVolume.volumeType of such a backend, or mover "server" on a server of the cloud`,
         ),
       );
     });
