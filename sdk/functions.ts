@@ -8,6 +8,11 @@ export type Where = provider.Where;
 /** Which servers, of which cloud, and whether of every project. */
 export type WhichServers = provider.WhichServers;
 
+/** Which claim, of which cluster. */
+export type ClaimName = provider.ClaimName;
+/** The Cinder volume behind a claim. */
+export type ClaimVolume = provider.ClaimVolume;
+
 type Inputs<Of> = { [Key in keyof Of]?: pulumi.Input<Of[Key]> };
 
 /** The package by its name, and only when it is needed: a program that asks nothing loads none of it. */
@@ -68,4 +73,19 @@ export function getUnprotectedVolumesOutput(
   which: Inputs<provider.Unprotected> = {},
 ): pulumi.Output<provider.VolumeInfo[]> {
   return pulumi.output(which).apply(known => getUnprotectedVolumes(known as provider.Unprotected));
+}
+
+/**
+ * The Cinder volume behind a PersistentVolumeClaim, as Kubernetes says it now, in previews too. Needs the package
+ * @kubernetes/client-node, and an account that may get the claim and its persistent volume.
+ */
+export function getClaimVolume(claim: ClaimName): Promise<ClaimVolume> {
+  return functions().volumeOfClaim(claim);
+}
+
+/** `getClaimVolume` of what is known only when the program runs. */
+export function getClaimVolumeOutput(
+  claim: Inputs<ClaimName> & { name: pulumi.Input<string> },
+): pulumi.Output<ClaimVolume> {
+  return pulumi.output(claim).apply(known => getClaimVolume(known as ClaimName));
 }

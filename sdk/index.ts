@@ -14,6 +14,10 @@ export {
 } from "./components/snapshot-schedule";
 export { VolumeBackup, type VolumeBackupArgs } from "./components/volume-backup";
 export {
+  type ClaimName,
+  type ClaimVolume,
+  getClaimVolume,
+  getClaimVolumeOutput,
   getServers,
   getServersOutput,
   getUnprotectedVolumes,

@@ -176,6 +176,7 @@ export const hasMetadata = (metadata: Record<string, string>, wanted: Record<str
 const worldOf = (config: Config): World => new World(config, line => console.log(line));
 const sessionOf = (config: Config, place: Place): Session => worldOf(config).session(place);
 
+export { type ClaimName, type ClaimVolume, volumeOfClaim } from "../kubernetes/claims";
 export {
   type CopySet,
   generalSet,
