@@ -30,6 +30,8 @@ export interface Mark {
   copy?: string | undefined;
   /** Of a snapshot that is one of a server's point: "1/2 /dev/vda", its place, how many there are, and the device. */
   part?: string | undefined;
+  /** What the point is of: id of the server, or of the volume that a repository has it of. */
+  origin?: string | undefined;
   /** Of an image of a server: "filesystem" where the guest's file systems were at rest, "crash" where that is not known. */
   consistency?: string | undefined;
 }
@@ -49,6 +51,7 @@ export const metadataKeys = {
   expiresAt: "osbackup-expires-at",
   copy: "osbackup-copy",
   part: "osbackup-part",
+  origin: "osbackup-origin",
   consistency: "osbackup-consistency",
 } as const satisfies Record<keyof Mark, string>;
 
@@ -111,6 +114,7 @@ function complete(value: (key: MarkKey) => string | undefined): Mark | undefined
     "expiresAt",
     "copy",
     "part",
+    "origin",
     "consistency",
   ] as const) {
     const found = value(key);

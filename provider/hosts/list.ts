@@ -1,6 +1,7 @@
 import { fromTags, instant, type Mark } from "../base/marks";
 import { World } from "../driver/world";
 import { ConfigError, parseTime, type ServiceType, type Session } from "../openstack";
+import { originOf } from "../operations/image-set";
 import { inventoryOf, type Marked } from "../operations/inventory";
 import { nearest } from "../operations/nearest";
 import { partialTag, resticPoints, unprovenTag } from "../operations/restic-set";
@@ -80,17 +81,20 @@ export async function cloudPoints(session: Session): Promise<ListedPoint[]> {
   return [
     ...snapshots.map(found => ({
       ...listed("cinder", found),
+      ...withServer(found.mark.origin),
       volumeId: found.row.volume_id,
       sizeGib: found.row.size,
     })),
     ...images
       .map(found => ({
         ...listed("glance", found),
-        ...(found.row.metadata.instance_uuid !== undefined && { serverId: found.row.metadata.instance_uuid }),
+        ...withServer(originOf(found.row, found.mark)),
       }))
       .sort((a, b) => (a.takenAt < b.takenAt ? 1 : -1)),
   ];
 }
+
+const withServer = (serverId: string | undefined) => (serverId === undefined ? {} : { serverId });
 
 const listed = (
   where: ListedPoint["where"],
@@ -132,6 +136,7 @@ async function repositoryPoints(world: World, url: string): Promise<ListedPoint[
     set: fromTags(point.tags)?.set ?? "",
     name: "",
     ...(point.trigger !== undefined && { trigger: point.trigger }),
+    ...(point.origin !== undefined && { volumeId: point.origin }),
     tags: point.tags,
   }));
 }

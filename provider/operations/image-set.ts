@@ -10,6 +10,7 @@ import type { Snapshot } from "../openstack/snapshots";
 import { inventoryOf, type Marked } from "./inventory";
 import { consistencyOf, type Quiesce } from "./quiesce";
 import type { Decision } from "./retention";
+import { isOfServer } from "./server-set";
 import { type SetPoint, supersededBy } from "./set-point";
 
 /**
@@ -47,7 +48,10 @@ export interface ImageSet {
 export async function imagePoints(set: ImageSet): Promise<ImagePoint[]> {
   const inventory = inventoryOf(set.session);
   const found = [...(await inventory.images(set.owner)), ...(await foreignImages(set))].filter(
-    ({ row, mark }) => mark.role === "recovery-point" && !["deleted", "pending_delete"].includes(row.status),
+    ({ row, mark }) =>
+      mark.role === "recovery-point" &&
+      !["deleted", "pending_delete"].includes(row.status) &&
+      isOfServer(originOf(row, mark), set.serverId),
   );
   const mapped = found.some(({ row }) => snapshotIdsOf(row).length > 0);
   const there = mapped ? await inventory.projectsSnapshots() : new Map<string, Snapshot>();
@@ -55,6 +59,10 @@ export async function imagePoints(set: ImageSet): Promise<ImagePoint[]> {
     .map(({ row, mark }) => asImagePoint(row, mark, there))
     .sort((a, b) => b.time.getTime() - a.time.getTime() || (a.id < b.id ? 1 : -1));
 }
+
+/** The server that an image is of, as its mark or Nova says. */
+export const originOf = ({ metadata }: Image, { origin }: Mark): string | undefined =>
+  origin ?? metadata.instance_uuid;
 
 /** Images of the server and type that an earlier script left, with the mark that they get; none unless the set adopts. */
 async function foreignImages(set: ImageSet): Promise<Marked<Image>[]> {
@@ -65,7 +73,10 @@ async function foreignImages(set: ImageSet): Promise<Marked<Image>[]> {
     .filter(({ metadata }) => isOf(metadata, serverId, adopts.backupType))
     .map(row => {
       const takenAt = instant(parseTime(row.created_at));
-      return { row, mark: { owner, set: adopts.set, role: "recovery-point", time: takenAt, takenAt } };
+      return {
+        row,
+        mark: { owner, set: adopts.set, role: "recovery-point", time: takenAt, takenAt, origin: serverId },
+      };
     });
 }
 

@@ -53,6 +53,7 @@ export function asPoint(snapshot: Pick<ResticSnapshot, "id" | "tags" | "time">):
     tags: snapshot.tags,
     slot: mark.slot,
     trigger: mark.trigger,
+    origin: mark.origin,
     takenAt: mark.takenAt ?? snapshot.time.toISOString(),
   };
 }

@@ -40,7 +40,10 @@ export interface ServerSet {
 /** The points of a set as Cinder has them, newest first. */
 export async function serverPoints(set: ServerSet): Promise<ServerPoint[]> {
   const found = await inventoryOf(set.session).snapshots(set.owner);
-  const parts = found.filter(({ mark, row }) => mark.role === "recovery-point" && row.status !== "deleting");
+  const parts = found.filter(
+    ({ mark, row }) =>
+      mark.role === "recovery-point" && row.status !== "deleting" && isOfServer(mark.origin, set.serverId),
+  );
   const groups = new Map<string, Marked<Snapshot>[]>();
   for (const part of parts) {
     const key = `${runKey(part.mark)} ${part.mark.takenAt}`;
@@ -48,6 +51,10 @@ export async function serverPoints(set: ServerSet): Promise<ServerPoint[]> {
   }
   return [...groups.values()].map(asServerPoint);
 }
+
+/** Whether a point is of that server, or whoever asks wants those of any (""); older points do not say of which. */
+export const isOfServer = (origin: string | undefined, serverId: string): boolean =>
+  serverId === "" || origin === undefined || origin === serverId;
 
 function asServerPoint(found: Marked<Snapshot>[]): ServerPoint {
   const places = found.map(one => ({ ...one, ...placeOf(one.mark) })).sort((a, b) => a.place - b.place);

@@ -5,19 +5,27 @@ import { applyRetention, type Decision, type Point, type Retention } from "./ret
 export interface Run {
   slot?: string | undefined;
   trigger?: string | undefined;
+  /** What is backed up, where one set may go over from one volume to another. */
+  origin?: string | undefined;
 }
+
+/** Whether a point is that of a run: its slot and trigger, of the same volume or server where both say which. */
+export const isOfRun = (point: Run, run: Run): boolean =>
+  runKey(point) === runKey(run) &&
+  (point.origin === undefined || run.origin === undefined || point.origin === run.origin);
 
 /** A recovery point of a set, of whatever kind. */
 export interface SetPoint extends Point {
   slot: string | undefined;
   trigger: string | undefined;
+  origin?: string | undefined;
   /** when the data was captured, ISO 8601 in UTC */
   takenAt: string;
 }
 
 /** The good point of one run, where it exists. */
 export function pointOf<P extends SetPoint>(points: readonly P[], run: Run): P | undefined {
-  return points.find(point => point.good && runKey(point) === runKey(run));
+  return points.find(point => point.good && isOfRun(point, run));
 }
 
 /**
@@ -28,7 +36,7 @@ export function supersededBy<P extends SetPoint>(
   run: Run,
   points: readonly P[],
 ): { superseded: Decision<P>[]; staying: P[] } {
-  const isSuperseded = (point: P) => !point.good && runKey(point) === runKey(run);
+  const isSuperseded = (point: P) => !point.good && isOfRun(point, run);
   return {
     superseded: points
       .filter(isSuperseded)

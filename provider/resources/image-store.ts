@@ -67,7 +67,7 @@ async function take(
   if (state && state.owner !== given.owner) await handOverImages(set, state.owner);
   if (set.adopts) await adoptImages(set);
   else if (!state) await sayForeign(set, given, context);
-  const mark = markOf(given, state, context.now);
+  const mark = markOf({ ...given, origin: given.serverId }, state, context.now);
   const digest = createHash("sha256")
     .update(`${given.owner} ${runKey(mark)}`)
     .digest("hex")

@@ -87,10 +87,11 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       const asOf = asOfOf(given, context);
       const present = await store.before(given, state, context);
       const adopted = (await store.adopted?.(given, state, context)) ?? [];
-      const isDue = store.wants(given) && !pointOf(present, given);
+      const run = { slot: given.slot, trigger: given.trigger, origin: store.originOf?.(given) };
+      const isDue = store.wants(given) && !pointOf(present, run);
       const { superseded, staying } =
         isDue && !store.isBegun?.(present, given)
-          ? supersededBy(given, present)
+          ? supersededBy(run, present)
           : { superseded: [], staying: present };
       const coming = isDue ? [comingPoint(store, given, asOf)] : [];
       const { keep, remove } = store.judge([...staying, ...adopted, ...coming], given, asOf);
@@ -173,6 +174,7 @@ export function markOf(given: Given, state: Run | undefined, takenAt: Date): Mar
     role: "recovery-point",
     slot: given.slot,
     trigger: given.trigger,
+    origin: given.origin,
     takenAt: instant(takenAt),
     // a second point of one slot, for a trigger, stands in retention where its data is from
     time: slotPassed && given.slot ? given.slot : instant(takenAt),

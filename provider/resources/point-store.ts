@@ -55,6 +55,8 @@ export interface PointStore<G extends Given, O extends Shown, P extends SetPoint
   verbs: readonly ["removes", "removed"] | readonly ["forgets", "forgot"];
   /** what a run has done whose old points stay, "the backup is in the repository" */
   done: string;
+  /** what the inputs say is backed up, where one set may go over from one volume to another */
+  originOf?(given: G): string | undefined;
   /** the output that names a point */
   idKey: string & keyof O;
 

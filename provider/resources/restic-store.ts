@@ -28,6 +28,7 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
   verbs: ["forgets", "forgot"],
   done: "the backup is in the repository",
   idKey: "resticSnapshotId",
+  originOf: ({ source }) => source?.volumeId,
 
   wants: given => given.snapshotId !== "",
   restsUnwanted: true,
@@ -121,7 +122,7 @@ function runOf(
     session,
     mover: context.mover(given),
     repository,
-    mark: markOf(given, state, takenAt),
+    mark: markOf({ ...given, origin: given.source?.volumeId }, state, takenAt),
     owners: ownersOf(given),
     temporaryVolume: {
       ...temporaryVolume,
@@ -187,5 +188,9 @@ function ownersOf(given: Inputs): string[] {
 /** Whether the state already holds the point of this run. */
 function isDone(given: Inputs, state: BackupState | undefined): boolean {
   if (state === undefined || resticStore.isElsewhere?.(given, state)) return false;
-  return state.resticSnapshotId !== "" && runKey(state) === runKey(given);
+  return (
+    state.resticSnapshotId !== "" &&
+    state.source?.volumeId === given.source?.volumeId &&
+    runKey(state) === runKey(given)
+  );
 }

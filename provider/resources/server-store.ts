@@ -78,7 +78,7 @@ async function take(
         name: nameOf(given, context.now),
         description: given.description,
         metadata: given.metadata,
-        mark: markOf(given, state, context.now),
+        mark: markOf({ ...given, origin: given.serverId }, state, context.now),
       })
     : undefined;
   const own = serverStore.own(given, state);

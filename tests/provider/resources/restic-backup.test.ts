@@ -71,6 +71,25 @@ describe("ResticBackup", function () {
       .map(({ tags }) => tags.filter(tag => /^(owner|slot)=/.test(tag)))
       .sort();
 
+  it("backs up another volume that its set is given, in the same slot, and goes on with the set's history", async () => {
+    const source = () => ({ source: { owner: "shop/prod/snapshot", volumeId }, retention: { keepLast: 2 } });
+    const first = await up(runAt(10), 10, "set", source());
+    const other = volumeId;
+    const imageFile = path.join(work, "volume.img");
+    volumeId = (await cloud.addVolume({ name: "another", imageFile })).id;
+    const second = await up(runAt(10), 10, "set", source(), first);
+    assert.notEqual(second.resticSnapshotId, first.resticSnapshotId);
+    const origins = () =>
+      (JSON.parse(restic(url, "snapshots", "--json")) as { tags: string[] }[])
+        .flatMap(({ tags }) => tags.filter(tag => tag.startsWith("origin=")))
+        .sort();
+    assert.deepEqual(origins(), [`origin=${other}`, `origin=${volumeId}`].sort());
+    const again = await up(runAt(10), 10, "set", source(), second);
+    assert.equal(again.resticSnapshotId, second.resticSnapshotId, "and once");
+    await up(runAt(11), 11, "set", source(), again);
+    assert.deepEqual(origins(), [`origin=${volumeId}`, `origin=${volumeId}`]);
+  });
+
   it("calls restic once for each set, once for the run, and once more where it forgets", async () => {
     const first = runAt(10);
     const a = await up(first, 10, "a");

@@ -250,6 +250,28 @@ describe("ServerBackup", function () {
     );
   });
 
+  it("takes the slot's image of another server that it is given, and touches none of the first one's", async () => {
+    const [web, db] = [cloud.addServer({ name: "web" }), cloud.addServer({ name: "db" })];
+    const first = await up("10:10", { ...inputsOf(web.id), deletionPolicy: "delete" });
+    // the engine makes the replacement first, then deletes what it replaces
+    const driver = at("10:20");
+    const { inputs } = await driver.check("ServerBackup", first, {
+      ...inputsOf(db.id),
+      deletionPolicy: "delete",
+    });
+    assert.match(
+      String(await driver.plan("ServerBackup", undefined, inputs)),
+      /^will take the image of .* of server/,
+    );
+    const { outputs } = await driver.create("ServerBackup", inputs);
+    assert.notEqual(outputs.imageId, first.imageId);
+    await driver.delete("ServerBackup", String(first.owner), first);
+    assert.deepEqual(
+      cloud.images().map(({ properties }) => properties.instance_uuid),
+      [db.id],
+    );
+  });
+
   it("refuses a server that is not there", async () => {
     cloud.addServer({ name: "web" });
     const { refusals } = await at("10:10").check(

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
 import { Driver, type Properties } from "../../../provider/driver/driver";
 import { World } from "../../../provider/driver/world";
+import { inventoryOf } from "../../../provider/operations/inventory";
 
 describe("ServerRestore", function () {
   this.timeout(60_000);
@@ -149,8 +150,27 @@ describe("ServerRestore", function () {
 
   it("goes on with the server of a run that was killed over it, and makes no second one", async () => {
     const { imageId } = await backup();
-    cloud.faults.add({ method: "POST", path: /\/compute\/v2\.1\/servers$/, drop: "after", times: 1 });
-    await assert.rejects(restore({ imageId }));
+    const lost = { method: "POST", path: /\/compute\/v2\.1\/servers$/, drop: "after" as const, times: 1 };
+    // where the answer is lost, the server is looked for
+    cloud.faults.add(lost);
+    const { restoredServerId } = await restore({ imageId, name: "found" });
+    assert.deepEqual(
+      cloud
+        .servers()
+        .map(({ id }) => id)
+        .sort(),
+      [serverId, String(restoredServerId)].sort(),
+    );
+    cloud.removeServer(String(restoredServerId));
+    // where nobody answers any more, the next run finds it
+    cloud.faults.add(lost);
+    const world = new World({}, line => lines.push(line), cloud.environment);
+    await inventoryOf(world.session({})).restoredServers("anybody");
+    const away = new Driver(world);
+    const { inputs } = await away.check("ServerRestore", undefined, { owner: "shop/prod/back", imageId });
+    cloud.faults.add({ method: "GET", path: /\/servers\/detail/, status: 503, times: 20 });
+    await assert.rejects(away.create("ServerRestore", inputs));
+    cloud.faults.clear();
     const begun = cloud.servers().length;
     const state = await restore({ imageId });
     assert.deepEqual([cloud.servers().length, begun], [2, 2]);

@@ -129,4 +129,30 @@ describe("ServerSnapshot", function () {
       2,
     );
   });
+
+  it("takes the slot's point of another server that it is given, and touches none of the first one's", async () => {
+    const [web = "", db = ""] = await servers(2);
+    const owner = "shop/prod/set";
+    const made = async (serverId: string) => {
+      const driver = at("10:10");
+      const { inputs } = await driver.check("ServerSnapshot", undefined, { ...inputsOf(serverId), owner });
+      return { ...inputs, ...(await driver.create("ServerSnapshot", inputs)).outputs } as Properties;
+    };
+    const first = await made(web);
+    await made(db);
+    assert.equal(cloud.snapshots().length, 4);
+    await at("10:20").delete("ServerSnapshot", owner, first);
+    const ofServer = (id: string) =>
+      cloud
+        .attachments()
+        .filter(({ instance }) => instance === id)
+        .map(({ volume_id }) => volume_id);
+    assert.deepEqual(
+      cloud
+        .snapshots()
+        .map(({ volume_id }) => volume_id)
+        .sort(),
+      ofServer(db).sort(),
+    );
+  });
 });
