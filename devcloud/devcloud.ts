@@ -315,6 +315,8 @@ export class Devcloud {
         connection_info: {},
       });
       row.status = "in-use";
+      // the first volume of a server that boots from one is the one
+      row.bootable = others === 0 && cloud.servers.get(instance)?.imageId === null;
     }
     cloud.changed();
     return row;

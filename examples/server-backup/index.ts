@@ -12,7 +12,7 @@ const server = isId
       const found = servers.filter(one => one.name === name);
       if (found.length !== 1 || !found[0])
         throw new pulumi.RunError(
-          `${found.length} servers are called '${name}', see \`openstack server list\``,
+          `${found.length} servers are called '${name}', see \`openstack server list\`; of one that is gone give the id`,
         );
       return found[0];
     });

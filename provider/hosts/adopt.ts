@@ -1,7 +1,22 @@
 import { fromMetadata, instant, toMetadata } from "../base/marks";
 import { World } from "../driver/world";
-import { images, parseTime, snapshots, undefinedIfNotFound } from "../openstack";
-import { hasService } from "./list";
+import { images, parseTime, type Session, snapshots, undefinedIfNotFound } from "../openstack";
+import { nearest } from "../operations/nearest";
+import { cloudPoints, hasService } from "./list";
+
+/** A slip in the owner would give it to nobody, and only the owner itself lets it go again. */
+async function requireSet(session: Session, owner: string, volumeId: string | undefined): Promise<void> {
+  const points = await cloudPoints(session);
+  const own = points.filter(point => point.owner === owner);
+  if (own.length === 0) {
+    const owners = [...new Set(points.map(point => point.owner))].sort();
+    const there = owners.length > 0 ? `there are ${owners.join(", ")}` : "no set has any";
+    throw new Error(`no set ${owner} has points yet${nearest(owner, owners)}; ${there}`);
+  }
+  const other = own.find(point => point.volumeId !== undefined && point.volumeId !== volumeId);
+  if (volumeId !== undefined && other)
+    throw new Error(`the points of ${owner} are of volume ${other.volumeId}, this one is of ${volumeId}`);
+}
 
 /**
  * Gives a snapshot or image that was made by other means to a set, by its owner mark: the next run finds it as one of the
@@ -22,6 +37,7 @@ export async function adopt(id: string, options: { owner: string; cloud?: string
     throw new Error(
       `${id} belongs to ${known.owner} already; a set takes over another's by a rename in the program`,
     );
+  await requireSet(session, options.owner, snapshot?.volume_id);
   const whole = snapshot ? "available" : "active";
   if (found.status !== whole) throw new Error(`${id} is '${found.status}', expected '${whole}'`);
   const takenAt = instant(parseTime(found.created_at));

@@ -9,7 +9,7 @@ import { serverPoints } from "../operations/server-set";
 import type { Fresh } from "../resources/resource";
 import type { ResticSnapshot } from "../restic";
 import { getServers } from "./functions";
-import { accessFromEnvironment, hasService, listedPoints } from "./list";
+import { accessFromEnvironment, cloudPoints, hasService, listedPoints } from "./list";
 import { localTime } from "./wall-clock";
 
 /** How a point is restored without a stack. */
@@ -52,14 +52,40 @@ export async function restore(given: string | undefined, options: RestoreOptions
   process.once("SIGINT", cancel);
   process.once("SIGTERM", cancel);
   try {
-    const id = given ?? (await chosen(world, options));
+    const id = await wholeId(world, given ?? (await chosen(world, options)), options);
     if (options.target !== undefined) await restoreFiles(world, id, options.target, options);
-    else if (await isOfServer(world, id, options)) await restoreServer(world, id, options);
-    else await restoreVolume(world, id, options);
+    else if (await isOfServer(world, id, options)) {
+      refuseOptions(options, ofVolumes, "is for a new volume, and this point becomes a server");
+      if (options.inPlace !== undefined)
+        refuseOptions(options, ofNewServers, "is for a new server: one that is rebuilt keeps its own");
+      await restoreServer(world, id, options);
+    } else {
+      refuseOptions(options, ofServers, "is for servers, and this point becomes a volume");
+      await restoreVolume(world, id, options);
+    }
   } finally {
     process.off("SIGINT", cancel);
     process.off("SIGTERM", cancel);
   }
+}
+
+const ofVolumes = ["size", "volumeType"] as const;
+const ofNewServers = ["name", "flavor", "network", "key", "zone", "securityGroup", "floatingIp"] as const;
+const ofServers = [...ofNewServers.slice(1), "server", "inPlace", "yes"] as const;
+
+/** An option that means nothing here is a slip, not to be passed over: what comes would be something else. */
+function refuseOptions(options: RestoreOptions, names: readonly (keyof RestoreOptions)[], why: string): void {
+  const given = names.find(name => options[name] !== undefined);
+  if (given) throw new Error(`--${given.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)} ${why}`);
+}
+
+/** The id of the one point in the cloud that begins so; any other is taken as it is. */
+async function wholeId(world: World, id: string, options: RestoreOptions): Promise<string> {
+  if (options.repository !== undefined || id.length >= 32) return id;
+  const found = (await cloudPoints(world.session(options))).filter(point => point.id.startsWith(id));
+  if (found.length > 1) throw new Error(`${found.length} points begin with ${id}, give more of the id`);
+  if (!found[0]) throw new Error(`no point in the cloud begins with ${id}, see \`osbackup list\``);
+  return found[0].id;
 }
 
 /** Lets somebody at a terminal choose among the points that there are, newest first. */

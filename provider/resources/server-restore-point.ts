@@ -1,7 +1,9 @@
-import { instant } from "../base/marks";
-import { images, parseTime, snapshots, undefinedIfNotFound } from "../openstack";
+import { fromMetadata, instant } from "../base/marks";
+import { images, parseTime, type Session, snapshots, undefinedIfNotFound } from "../openstack";
 import type { Image } from "../openstack/images";
+import type { Snapshot } from "../openstack/snapshots";
 import { disksOf, imagePoints } from "../operations/image-set";
+import { inventoryOf } from "../operations/inventory";
 import type { ServerSource } from "../operations/restore-server";
 import { serverPoints } from "../operations/server-set";
 import type { Context, Refusal } from "./resource";
@@ -41,6 +43,11 @@ export async function pointOf(given: Inputs, context: Context): Promise<FoundPoi
   if (imageId === undefined) {
     const [first] = further;
     const row = await snapshots.get(session, first?.snapshotId ?? "");
+    if (!(await boots(session, row)))
+      return refusal(
+        "imageId",
+        `is required: snapshot ${row.id} is of ${fromMetadata(row.metadata)?.part?.split(" ")[1] ?? "a volume"} that no server boots from; give the image that the server booted from, and the volumes of the point come with it`,
+      );
     const capturedAt = row.metadata["osbackup-taken-at"] ?? instant(parseTime(row.created_at));
     return { source: { key: `cinder:${row.id}`, disks: further }, capturedAt };
   }
@@ -69,6 +76,14 @@ export async function pointOf(given: Inputs, context: Context): Promise<FoundPoi
     capturedAt: image.metadata["osbackup-taken-at"] ?? instant(parseTime(image.created_at)),
     image,
   };
+}
+
+/** Whether a server can boot from a snapshot's volume: Cinder says it of the volume, and where that is gone its device does. */
+async function boots(session: Session, { volume_id, metadata }: Snapshot): Promise<boolean> {
+  const source = await inventoryOf(session).volume(volume_id);
+  if (source?.bootable !== undefined) return source.bootable === "true";
+  const device = fromMetadata(metadata)?.part?.split(" ")[1] ?? "";
+  return device === "" || device.endsWith("a");
 }
 
 async function newestOf(

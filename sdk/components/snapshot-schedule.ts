@@ -153,8 +153,14 @@ function told<T>(read: () => T): T {
 function listedSets(args: SnapshotScheduleArgs): ListedSet[] {
   const { parseScheduleFile } = functions();
   const listed: ListedSet[] = [];
-  if (args.file !== undefined)
-    listed.push(...parseScheduleFile(readFileSync(args.file, "utf8"), basename(args.file)));
+  if (args.file !== undefined) {
+    const inFile = parseScheduleFile(readFileSync(args.file, "utf8"), basename(args.file));
+    if (inFile.length === 0)
+      throw new Error(
+        `${args.file} has no schedule in it: all its sets would end; take \`file\` out of the program where that is meant`,
+      );
+    listed.push(...inFile);
+  }
   if (args.schedule !== undefined)
     listed.push(...parseScheduleFile(JSON.stringify(args.schedule, null, 1), "schedule"));
   return listed;

@@ -178,6 +178,7 @@ for (const [engine, open] of engines)
       await server("web", 1);
       for (const [text, words] of [
         ["7@mon-fri@1: [wed]\n", /line 1: there is no server 'wed', did you mean 'web'\?.*unknownServers/],
+        ["# all of it is gone\n", /snap_sched\.yml has no schedule in it: all its sets would end/],
         ["7@mon-fri@25: [web]\n", /snap_sched\.yml, line 1, column 1: .*"25" is no hour/],
         [
           "7@mon-sun:14\n  - web\n",

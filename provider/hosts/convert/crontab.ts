@@ -59,7 +59,11 @@ export function fromCrontab({ text, name }: Source): Converted {
       throw new Error(
         `${at(one)}: type '${one.type}' is in line ${twice.line} too, and has one schedule here; join the two, or give one another type`,
       );
-    parseSchedule(one.schedule, { timeZone, seed: "" });
+    try {
+      parseSchedule(one.schedule, { timeZone, seed: "" });
+    } catch (error) {
+      throw new Error(`${at(one)}: ${(error as Error).message}`);
+    }
     seen.set(one.type, one);
   }
   const others = text

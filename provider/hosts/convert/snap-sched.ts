@@ -11,6 +11,7 @@ import { type Converted, count, type Source } from "./source";
 /** The program that stands for a Snapmanager schedule file; each schedule in words, and what it covers in the cloud. */
 export async function fromScheduleFile(source: Source): Promise<Converted> {
   const sets = parseScheduleFile(source.text, source.name);
+  if (sets.length === 0) throw new Error(`${source.name}: there is no schedule in it`);
   const servers = source.offline ? undefined : await getServers({}, source.place);
   return {
     program: programOf(source.path),

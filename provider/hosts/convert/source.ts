@@ -37,7 +37,7 @@ import { getServersOutput, ServerBackupPlan } from "pulumi-openstack-backup";
 const name = new pulumi.Config().require("server");
 const server = getServersOutput().apply(all => {
   const [found, another] = all.filter(one => one.id === name || one.name === name);
-  if (!found || another) throw new pulumi.RunError(\`there is no server '\${name}', or more than one\`);
+  if (!found || another) throw new pulumi.RunError(\`there is no server '\${name}', or more than one; of one that is gone give the id\`);
   return found;
 });
 

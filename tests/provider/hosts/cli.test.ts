@@ -195,6 +195,18 @@ describe("osbackup", function () {
       createdAt: Date.parse("2026-11-20T10:00:00Z"),
     });
     const owner = "shop/prod/ledger";
+    const given = { owner, volumeId, schedule: "0 * * * *", retention: { keepLast: 2 } };
+    const driver = (now: string) =>
+      new Driver(new World({}, () => {}, { ...cloud.environment, OSBACKUP_NOW: now }));
+    const first = driver("2026-11-22T10:10:00Z");
+    const { inputs } = await first.check("CinderSnapshot", undefined, given);
+    const { id, outputs } = await first.create("CinderSnapshot", inputs);
+    const slip = await osbackup(["adopt", taken.id, "--owner", "shop/prod/ledgers"]);
+    assert.match(slip.err, /no set shop\/prod\/ledgers has points yet, did you mean 'shop\/prod\/ledger'\?/);
+    const { id: another } = await cloud.addVolume({ name: "another" });
+    const foreign = await cloud.addSnapshot({ volumeId: another, name: "of another" });
+    const wrong = await osbackup(["adopt", foreign.id, "--owner", owner]);
+    assert.match(wrong.err, /the points of shop\/prod\/ledger are of volume .*, this one is of /);
     const adopted = await osbackup(["adopt", taken.id, "--owner", owner]);
     assert.equal(adopted.code, 0, adopted.err);
     assert.match(adopted.out, /snapshot .* of 2026-11-20T10:00:00Z belongs to shop\/prod\/ledger now/);
@@ -206,14 +218,6 @@ describe("osbackup", function () {
       /the owner is <project>\/<stack>\/<resource>/,
     );
 
-    const given = { owner, volumeId, schedule: "0 * * * *", retention: { keepLast: 2 } };
-    const driver = (now: string) =>
-      new Driver(new World({}, () => {}, { ...cloud.environment, OSBACKUP_NOW: now }));
-    const first = driver("2026-11-22T10:10:00Z");
-    const { inputs } = await first.check("CinderSnapshot", undefined, given);
-    const { id, outputs } = await first.create("CinderSnapshot", inputs);
-    const points = outputs.points as { snapshotId: string }[];
-    assert.equal(points[1]?.snapshotId, taken.id);
     const state = { ...inputs, ...outputs };
     const second = driver("2026-11-22T11:10:00Z");
     const next = (await second.check("CinderSnapshot", state, given)).inputs;

@@ -145,6 +145,8 @@ CRON_TZ=Europe/Prague
         /line 2: type 'daily' is in line 1 too/,
       ],
       ["1 1 * * * /root/backup.sh daily 0\n", /line 1: the rotation of 'daily' must be a whole number/],
+      ["61 1 * * * /root/backup.sh daily\n", /snap_sched\.yml, line 1: /],
+      ["# nothing\n", /snap_sched\.yml: there is no schedule in it/],
       ["1 1 * * * /root/clean.sh\n", /no line calls a script whose name has "backup" or "snapshot"/],
     ] as const)
       assert.match((await convert(text)).err, words);

@@ -69,6 +69,33 @@ describe("osbackup restore of a server", function () {
     assert.equal(cloud.servers()[0]?.imageId, imageId);
   });
 
+  it("refuses an option that means nothing for the point, and takes the beginning of an id", async () => {
+    const { imageId } = await point("ServerBackup", serverId);
+    const volume = await cloud.addVolume({ name: "data", sizeGib: 1, sizeBytes: 4096, attachedTo: serverId });
+    const { volumes } = await point("ServerSnapshot", serverId);
+    const [{ snapshotId = "" } = {}] = volumes as { snapshotId: string }[];
+    for (const [words, refusal] of [
+      [[String(imageId), "--size", "5"], /--size is for a new volume, and this point becomes a server/],
+      [[String(imageId), "--in-place", "web", "--yes", "--flavor", "small"], /--flavor is for a new server/],
+      [[snapshotId, "--flavor", "small"], /--flavor is for servers, and this point becomes a volume/],
+      [["abcd1234", "--repository", "/srv/nothing", "--in-place", "web"], /--in-place is for servers/],
+      [["00000000"], /no point in the cloud begins with 00000000, see `osbackup list`/],
+      [
+        [snapshotId, "--server", "--flavor", "small"],
+        /imageId: is required: snapshot .* is of \/dev\/vdb that no server boots from/,
+      ],
+    ] as const) {
+      const { code, err } = await restore(...words);
+      assert.equal(code, 1);
+      assert.match(err, refusal);
+    }
+    assert.deepEqual([cloud.servers().length, cloud.volumes().length], [1, 1]);
+    const { code, err } = await restore(snapshotId.slice(0, 8));
+    assert.equal(code, 0, err);
+    assert.ok(cloud.volumes().some(({ snapshot_id }) => snapshot_id === snapshotId));
+    assert.ok(volume);
+  });
+
   it("makes one with all volumes of a point, of which any snapshot is the name", async () => {
     const { id } = cloud.addServer({ name: "db", bootsFromVolume: true });
     for (const name of ["root", "data"])
