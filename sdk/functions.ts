@@ -19,6 +19,15 @@ type Inputs<Of> = { [Key in keyof Of]?: pulumi.Input<Of[Key]> };
 export const functions = (): typeof provider =>
   require("pulumi-openstack-backup/functions") as typeof provider;
 
+/** A failure as a sentence: any other error of a program is printed with the stack of this package. */
+async function told<T>(ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    throw new pulumi.RunError(error instanceof Error ? error.message : String(error));
+  }
+}
+
 /** The stack's configuration by its full keys; the provider's process is told it by the engine. */
 const config = (): Record<string, string> => pulumi.runtime.allConfig();
 
@@ -27,7 +36,7 @@ const config = (): Record<string, string> => pulumi.runtime.allConfig();
  * Source: https://docs.openstack.org/api-ref/compute/#list-servers-detailed
  */
 export function getServers(where: WhichServers = {}): Promise<provider.ServerInfo[]> {
-  return functions().getServers(config(), where);
+  return told(() => functions().getServers(config(), where));
 }
 
 /** `getServers` of what is known only when the program runs. */
@@ -40,7 +49,7 @@ export function getServersOutput(where: Inputs<WhichServers> = {}): pulumi.Outpu
  * Source: https://docs.openstack.org/api-ref/block-storage/v3/#list-accessible-volumes-with-details
  */
 export function getVolumes(where: Where = {}): Promise<provider.VolumeInfo[]> {
-  return functions().getVolumes(config(), where);
+  return told(() => functions().getVolumes(config(), where));
 }
 
 /** `getVolumes` of what is known only when the program runs. */
@@ -50,7 +59,7 @@ export function getVolumesOutput(where: Inputs<Where> = {}): pulumi.Output<provi
 
 /** The recovery points in the cloud, of every stack: Cinder snapshots, then images of servers, newest first. */
 export function listRecoveryPoints(which: provider.OfOwner = {}): Promise<provider.ListedPoint[]> {
-  return functions().listRecoveryPoints(config(), which);
+  return told(() => functions().listRecoveryPoints(config(), which));
 }
 
 /** `listRecoveryPoints` of what is known only when the program runs. */
@@ -65,7 +74,7 @@ export function listRecoveryPointsOutput(
  * name. What only a repository holds is not asked for.
  */
 export function getUnprotectedVolumes(which: provider.Unprotected = {}): Promise<provider.VolumeInfo[]> {
-  return functions().getUnprotectedVolumes(config(), which);
+  return told(() => functions().getUnprotectedVolumes(config(), which));
 }
 
 /** `getUnprotectedVolumes` of what is known only when the program runs. */
@@ -80,7 +89,7 @@ export function getUnprotectedVolumesOutput(
  * @kubernetes/client-node, and an account that may get the claim and its persistent volume.
  */
 export function getClaimVolume(claim: ClaimName): Promise<ClaimVolume> {
-  return functions().volumeOfClaim(claim);
+  return told(() => functions().volumeOfClaim(claim));
 }
 
 /** `getClaimVolume` of what is known only when the program runs. */

@@ -227,6 +227,32 @@ for (const [engine, open] of engines)
       assert.equal(types().length, 5);
     });
 
+    it("say in a sentence that the cloud is away, ten times in a row, and lose nothing", async () => {
+      await server("web", 1);
+      await writeFile(path.join(project, "snap_sched.yml"), "7@mon-fri@1,3,15,20: [web]\n");
+      await run("up", "2026-11-27T12:30:00Z");
+      const before = cloud.snapshots().map(({ id }) => id);
+      const { OS_AUTH_URL } = environment;
+      environment.OS_AUTH_URL = "http://127.0.0.1:9/identity/v3";
+      environment.OS_CONNECT_RETRIES = "0";
+      for (let hour = 14; hour < (engine === "the real CLI" ? 16 : 24); hour++) {
+        environment.OSBACKUP_NOW = `2026-11-27T${hour}:30:00Z`;
+        const { exitCode, output } = await stack.run("up");
+        assert.notEqual(exitCode, 0);
+        assert.match(output, /ECONNREFUSED/);
+        assert.ok(!/\n\s+at .*\(/.test(output), output);
+      }
+      environment.OS_AUTH_URL = OS_AUTH_URL;
+      delete environment.OS_CONNECT_RETRIES;
+      await run("up", "2026-11-28T12:30:00Z");
+      const after = cloud.snapshots().map(({ id }) => id);
+      assert.deepEqual(
+        before.filter(id => !after.includes(id)),
+        [],
+      );
+      assert.equal(after.length, before.length + 1);
+    });
+
     it("bring a server back that is gone, from its newest image of a type", async () => {
       await begin("server-backup");
       const id = await server("web", 0);
