@@ -51,7 +51,7 @@ export async function init(folder: string, options: InitOptions): Promise<void> 
   if (file !== undefined) await copyFile(file, path.join(directory, path.basename(file)));
   const installed = isInstalledFor(directory);
   // Pulumi warns of a program without one
-  await write("package.json", `${JSON.stringify(manifest(name, installed), null, 2)}\n`);
+  await write("package.json", `${JSON.stringify(manifest(name, installed, program), null, 2)}\n`);
 
   const asked = Object.fromEntries(
     Object.entries(config).filter(([key]) => !known.some(([had]) => had === key)),
@@ -145,7 +145,7 @@ function isInstalledFor(directory: string): boolean {
   }
 }
 
-function manifest(name: string, installed: boolean): object {
+function manifest(name: string, installed: boolean, program: string): object {
   const common = { name: name.toLowerCase(), private: true };
   if (installed) return common;
   const root = path.join(__dirname, "..", "..", "..");
@@ -159,6 +159,9 @@ function manifest(name: string, installed: boolean): object {
     ...common,
     dependencies: {
       "@pulumi/pulumi": peerDependencies["@pulumi/pulumi"],
+      ...(program.includes("getClaimVolume") && {
+        "@kubernetes/client-node": peerDependencies["@kubernetes/client-node"],
+      }),
       [ours]: isCheckout ? `file:${root}` : `^${version}`,
       "ts-node": "^10.9.2",
       typescript: "^5.9.0 || ^6.0.0",

@@ -15,6 +15,7 @@ const manifest = z.looseObject({
   metadata: z.looseObject({ name: z.string().min(1), namespace: z.string().default("default") }),
   spec: z.looseObject({
     volumeClaimRef: z.looseObject({ name: z.string().min(1) }),
+    openstack: z.looseObject({ autoDiscover: z.boolean().default(true) }).default({ autoDiscover: true }),
     snapshot: z
       .looseObject({
         force: z.boolean().optional(),
@@ -43,7 +44,8 @@ type Manifest = z.infer<typeof manifest>;
 
 /** Fields of the operator's that have no meaning here, and what stands for them. */
 const without: Readonly<Record<string, string>> = {
-  "spec.openstack": "the login is that of clouds.yaml, OS_* or the stack's configuration",
+  "spec.openstack.credentialsSecretRef":
+    "the login is that of clouds.yaml, OS_* or the stack's configuration",
   "spec.temporaryVolume.storageClass": "give temporaryVolume.volumeType, the Cinder type of that class",
   "spec.repository.type": "the url says it",
   "spec.repository.secretRef": "its values are the stack's secrets",
@@ -52,7 +54,15 @@ const without: Readonly<Record<string, string>> = {
 };
 
 const known = new Set([
-  ...["volumeClaimRef.name", "host", "paths", "exclude", "repository.url", "temporaryVolume.timeout"],
+  ...[
+    "volumeClaimRef.name",
+    "openstack.autoDiscover",
+    "host",
+    "paths",
+    "exclude",
+    "repository.url",
+    "temporaryVolume.timeout",
+  ],
   ...["force", "timeout", "namePrefix", "retention.keepLast", "retention.keepForDays"].map(
     key => `snapshot.${key}`,
   ),
@@ -95,10 +105,12 @@ export function fromManifests({ text, name }: Source): Converted {
       secret: true,
     };
   }
-  for (const one of found)
-    config[volumeKey(one)] = {
-      what: `volume id: kubectl get pv $(kubectl get pvc ${one.spec.volumeClaimRef.name} -n ${one.metadata.namespace} -o jsonpath={.spec.volumeName}) -o jsonpath={.spec.csi.volumeHandle}`,
-    };
+  const given = found.filter(({ spec }) => !spec.openstack.autoDiscover);
+  for (const one of given) config[volumeKey(one)] = { what: "id of the Cinder volume" };
+  if (given.length < found.length)
+    notes.push(
+      "Volumes are found through Kubernetes, by KUBECONFIG or ~/.kube/config: npm install @kubernetes/client-node",
+    );
   notes.unshift(`${found.length} set${found.length === 1 ? "" : "s"}, of ${urls.join(", ")}`);
   notes.push(
     "The operator has no schedule of its own: what started it is written as `schedule` of each set.",
@@ -131,6 +143,7 @@ function pathsOf(value: unknown, path: string): string[] {
 }
 
 function programOf(found: readonly Manifest[], urls: readonly string[]): string {
+  const discovers = found.some(({ spec }) => spec.openstack.autoDiscover);
   const repositories = urls.map(
     (url, place) => `const repository${place || ""} = new ResticRepository("repository${place || ""}", {
   url: ${JSON.stringify(url)},
@@ -167,7 +180,7 @@ function programOf(found: readonly Manifest[], urls: readonly string[]): string 
       .filter(([, value]) => value !== undefined)
       .map(([key, value]) => `  ${key}: ${literal(value)},`);
     return `new VolumeBackup(${JSON.stringify(setName(one))}, {
-  volumeId: config.require(${JSON.stringify(volumeKey(one))}),
+  volumeId: ${volumeOf(one)},
   // schedule: "30 2 * * *", // without one a single point is taken
   repository${place === "" ? "" : `: repository${place}`},
 ${lines.join("\n")}
@@ -175,13 +188,18 @@ ${lines.join("\n")}
   });
   return [
     `import * as pulumi from "@pulumi/pulumi";
-import { ResticRepository, VolumeBackup } from "pulumi-openstack-backup";
+import { ${discovers ? "getClaimVolumeOutput, " : ""}ResticRepository, VolumeBackup } from "pulumi-openstack-backup";
 
 const config = new pulumi.Config();`,
     ...repositories,
     ...sets,
   ].join("\n\n");
 }
+
+const volumeOf = (one: Manifest): string =>
+  one.spec.openstack.autoDiscover
+    ? `getClaimVolumeOutput({ name: ${JSON.stringify(one.spec.volumeClaimRef.name)}, namespace: ${JSON.stringify(one.metadata.namespace)} }).volumeId`
+    : `config.require(${JSON.stringify(volumeKey(one))})`;
 
 /** A value as TypeScript spells it; JSON is that too, but for quotes around names. */
 const literal = (value: unknown): string =>

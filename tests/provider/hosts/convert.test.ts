@@ -97,13 +97,19 @@ spec:
     for (const words of [
       "1 set, of s3:host/bucket",
       "left out: a Secret in line 1",
-      "pg: spec.openstack is left out: the login is that of clouds.yaml, OS_* or the stack's configuration",
+      "pg: spec.openstack.credentialsSecretRef is left out: the login is that of clouds.yaml, OS_* or the stack's configuration",
       "pg: spec.temporaryVolume.storageClass is left out: give temporaryVolume.volumeType, the Cinder type of that class",
       "pg: spec.retention.keepHourly is left out: the operator has no such field",
     ])
       assert.ok(err.split("\n").includes(words), `${words}\n${err}`);
     assert.match(out, /new VolumeBackup\("shop-pg-data"/);
     assert.match(out, /force: false/);
+    assert.match(
+      out,
+      /volumeId: getClaimVolumeOutput\(\{ name: "pg-data", namespace: "shop" \}\)\.volumeId,/,
+    );
+    const given = await convert(manifest.replace("autoDiscover: true", "autoDiscover: false"));
+    assert.match(given.out, /volumeId: config\.require\("shop-pg-data-volumeId"\)/);
     assert.match(out, /keepDaily: 7\n/);
     assert.ok(!(out + err).includes("never-to-be-seen"));
 

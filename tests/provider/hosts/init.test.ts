@@ -118,6 +118,7 @@ describe("osbackup init", function () {
       "metadata: {name: pg, namespace: shop}",
       "spec:",
       "  volumeClaimRef: {name: data}",
+      "  openstack: {autoDiscover: false}",
       `  repository: {type: local, url: ${path.join(directory, "operators")}}`,
       "  retention: {keepLast: 10}",
     ].join("\n");
