@@ -62,10 +62,9 @@ export class Driver {
   ): Promise<void> {
     const context = this.contextOf(inputs);
     for (const line of drift) context.log(`drift: ${line}`);
-    if (replaces.length > 0) {
-      await this.sayLeaving(name, state, context);
-      await this.sayPlan(name, undefined, inputs);
-    } else if (changed.length + drift.length > 0) await this.sayPlan(name, state, inputs);
+    // of its replacement the engine asks anew, as of a new resource, and hears the plan then
+    if (replaces.length > 0) await this.sayLeaving(name, state, context);
+    else if (changed.length + drift.length > 0) await this.sayPlan(name, state, inputs);
   }
 
   /** Of any other delete than a replacement's the engine tells the provider nothing before. */

@@ -115,6 +115,10 @@ describe("dynamicProvider", () => {
     const lines = await printed(() => provider.diff(again.id, again.outs, moved));
     assert.deepEqual(lines, [
       `[replaced] will remove 1 recovery point of volume ${volumeId}: ${String(first.outs.snapshotId).slice(0, 8)} of 2026-11-22T13:00:00Z`,
+    ]);
+    // of the replacement the engine asks without the old inputs
+    const anew = () => checked("2026-11-22T13:05:00Z", {}, { owner, volumeId: other });
+    assert.deepEqual(await printed(anew), [
       "[replaced] will take the recovery point of 2026-11-22T13:00:00Z; keeps 1",
     ]);
     await provider.create(moved);
