@@ -24,7 +24,10 @@ async function requireSet(session: Session, owner: string, volumeId: string | un
  *
  * @throws where it is another set's, or not whole
  */
-export async function adopt(id: string, options: { owner: string; cloud?: string }): Promise<void> {
+export async function adopt(
+  id: string,
+  options: { owner: string; cloud?: string; json?: boolean },
+): Promise<void> {
   if (!/^[^/]+\/[^/]+\/.+$/.test(options.owner))
     throw new Error(`the owner is <project>/<stack>/<resource>, not '${options.owner}'`);
   const session = new World({}, line => console.error(line)).session({ cloud: options.cloud });
@@ -45,7 +48,10 @@ export async function adopt(id: string, options: { owner: string; cloud?: string
   const mark = toMetadata({ owner: options.owner, set, role: "recovery-point", time: takenAt, takenAt });
   if (snapshot) await snapshots.setMetadata(session, id, mark);
   else await images.setProperties(session, id, mark);
-  console.log(
-    `${snapshot ? "snapshot" : "image"} ${id} of ${takenAt} belongs to ${options.owner} now; its next run counts it`,
-  );
+  const kind = snapshot ? "snapshot" : "image";
+  if (options.json) console.log(JSON.stringify({ id, kind, owner: options.owner, takenAt }, null, 2));
+  else
+    console.log(
+      `${snapshot ? "snapshot" : "image"} ${id} of ${takenAt} belongs to ${options.owner} now; its next run counts it`,
+    );
 }

@@ -156,6 +156,7 @@ program
   .argument("<id>", "a Cinder snapshot's or an image's")
   .requiredOption("--owner <owner>", "the set's resource, <project>/<stack>/<resource>")
   .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .option("--json", "one JSON document")
   .action(async (id: string, options) => {
     const { adopt } = await import("./adopt.js");
     await adopt(id, options);
@@ -185,6 +186,7 @@ program
   )
   .option("--offline", "do not look for its servers in the cloud")
   .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .option("--json", "one JSON document")
   .action(async (file: string, options) => {
     const { convert } = await import("./convert/convert.js");
     await convert(file, options);
@@ -223,6 +225,7 @@ program
   .option("--all", "those too whose time is not over: only while no run of the stack is under way")
   .option("--dry-run", "only say what would be removed")
   .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .option("--json", "one JSON document")
   .action(async (stack: string, options) => {
     const { sweepStack } = await import("./sweep.js");
     await sweepStack(stack, options);

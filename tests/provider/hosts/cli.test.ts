@@ -79,6 +79,28 @@ describe("osbackup", function () {
       });
   });
 
+  it("tells adopt, convert and sweep as JSON too", async () => {
+    const swept = await osbackup(["sweep", "shop/prod", "--json"]);
+    assert.deepEqual([swept.code, JSON.parse(swept.out)], [0, []]);
+    const { id: volumeId } = await cloud.addVolume({ name: "left" });
+    const left = { "managed-by": "pulumi-openstack-backup", "osbackup-role": "temporary" };
+    const owner = "shop/left/x";
+    const expires = { "osbackup-owner": owner, "osbackup-expires-at": "2026-11-20T10:00:00Z" };
+    const row = cloud.volumes().find(({ id }) => id === volumeId);
+    Object.assign(row?.metadata ?? {}, left, expires);
+    const told = (removed: boolean) => [{ volumeId, owner, expiresAt: "2026-11-20T10:00:00Z", removed }];
+    assert.deepEqual(
+      JSON.parse((await osbackup(["sweep", "shop/left", "--dry-run", "--json"])).out),
+      told(false),
+    );
+    assert.deepEqual(JSON.parse((await osbackup(["sweep", "shop/left", "--json"])).out), told(true));
+    assert.ok(!cloud.volumes().some(({ id }) => id === volumeId));
+    const file = "examples/snapmanager/snap_sched.yml";
+    const { program, notes } = JSON.parse((await osbackup(["convert", file, "--offline", "--json"])).out);
+    assert.match(program, /new SnapshotSchedule/);
+    assert.match(notes[0], /schedules, .*servers/);
+  });
+
   it("completes commands and options in a shell", async () => {
     const script = await osbackup(["complete", "bash"]);
     assert.match(script.out, /complete .*osbackup/);
