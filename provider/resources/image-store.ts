@@ -17,7 +17,7 @@ import { markOf, nameOf, runOf } from "./point-set";
 import type { PointStore, Taken } from "./point-store";
 import type { Context } from "./resource";
 import type { Inputs, Outputs } from "./server-backup-schema";
-import { labelOf } from "./servers";
+import { labelOf, missingServer } from "./servers";
 import { timedStore } from "./timed-store";
 
 /** What the outputs tell of a set whatever points it has. */
@@ -39,6 +39,7 @@ export const imageStore: PointStore<Inputs, Outputs, ImagePoint, Own> = {
   take,
 
   coming: () => ({ name: "", status: "active", sizeBytes: 0, snapshotIds: [], consistency: "" }),
+  missing: async (given, context) => (await missingServer(given, context))[0]?.reason,
   announce: given => `will take the image of ${runOf(given)} of ${labelOf(given)}`,
   describe: point => ({ name: point.name, ...(point.good ? {} : { status: point.ailment ?? point.status }) }),
   wasGood: ({ status }) => status === undefined,

@@ -89,6 +89,9 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       const adopted = (await store.adopted?.(given, state, context)) ?? [];
       const run = { slot: given.slot, trigger: given.trigger, origin: store.originOf?.(given) };
       const isDue = store.wants(given) && !pointOf(present, run);
+      // of a new resource check says it; where it cannot be asked the run will say
+      const missing =
+        isDue && state ? await store.missing?.(given, context).catch(() => undefined) : undefined;
       const { superseded, staying } =
         isDue && !store.isBegun?.(present, given)
           ? supersededBy(run, present)
@@ -103,7 +106,9 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
             ? `will adopt ${staying.length} ${store.noun}${staying.length === 1 ? "" : "s"}`
             : undefined,
           ...adopted.map(point => `will adopt snapshot ${describePoint(point)}`),
-          isDue ? store.announce(given) : undefined,
+          isDue
+            ? `${store.announce(given)}${missing === undefined ? "" : `, and will fail: ${missing}`}`
+            : undefined,
           tally(keep.length, [...superseded, ...remove], removes),
           other > 0
             ? `${other} ${store.noun}${other === 1 ? "" : "s"} in the repository before are left there`

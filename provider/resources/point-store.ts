@@ -57,6 +57,8 @@ export interface PointStore<G extends Given, O extends Shown, P extends SetPoint
   done: string;
   /** what the inputs say is backed up, where one set may go over from one volume to another */
   originOf?(given: G): string | undefined;
+  /** why no point can be taken now: its volume or server is gone */
+  missing?(given: G, context: Context): Promise<string | undefined>;
   /** the output that names a point */
   idKey: string & keyof O;
 

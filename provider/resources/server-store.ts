@@ -14,7 +14,7 @@ import { markOf, nameOf, runOf } from "./point-set";
 import type { PointStore, Taken } from "./point-store";
 import type { Context } from "./resource";
 import type { Inputs, Outputs } from "./server-snapshot-schema";
-import { labelOf } from "./servers";
+import { labelOf, missingServer } from "./servers";
 import { timedStore } from "./timed-store";
 
 /** What the outputs tell of a set, or of its last run, whatever points it has. */
@@ -33,6 +33,7 @@ export const serverStore: PointStore<Inputs, Outputs, ServerPoint, Own> = {
   take,
 
   coming: () => ({ name: "", parts: [], expected: 0 }),
+  missing: async (given, context) => (await missingServer(given, context))[0]?.reason,
   announce: given => `will take the recovery point of ${runOf(given)} of all volumes of ${labelOf(given)}`,
   describe: point => ({
     name: point.name,

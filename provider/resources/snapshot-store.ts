@@ -2,6 +2,7 @@ import { type Mark, runKey } from "../base/marks";
 import { parseTime, snapshots } from "../openstack";
 import { adopt, handOver } from "../operations/adoption";
 import { type Copy, retainCopied } from "../operations/copied";
+import { inventoryOf } from "../operations/inventory";
 import { applyRetention } from "../operations/retention";
 import { decide } from "../operations/set-point";
 import {
@@ -56,6 +57,10 @@ export const snapshotStore: PointStore<Inputs, Outputs, SnapshotPoint, Own> = {
   take,
 
   coming: given => ({ name: "", status: "available", sizeGib: 0, copy: copyOf(given) }),
+  missing: async (given, context) =>
+    (await inventoryOf(context.session(given)).volume(given.volumeId))
+      ? undefined
+      : `volume ${given.volumeId} does not exist any more`,
   announce: given => `will take the recovery point of ${runOf(given)}`,
   describe: ({ name, status }) => ({ name, ...(status === "available" ? {} : { status }) }),
   wasGood: ({ status = "available" }) => status === "available",

@@ -153,6 +153,17 @@ describe("ServerBackup", function () {
     assert.deepEqual(slots(), ["2026-11-27T10:00:00Z active"]);
   });
 
+  it("says in the preview that it will fail where its server is gone", async () => {
+    const { id } = cloud.addServer({ name: "web" });
+    const state = await up("10:10", inputsOf(id));
+    cloud.removeServer(id);
+    const driver = at("11:10");
+    const { inputs, refusals } = await driver.check("ServerBackup", state, inputsOf(id));
+    assert.deepEqual(refusals, [], "a failed check would stop the whole run");
+    const plan = String(await driver.plan("ServerBackup", state, inputs));
+    assert.match(plan, /will take the image of .*, and will fail: server .* does not exist in project/);
+  });
+
   it("keeps its images when it is renamed, and those of others alone", async () => {
     const { id } = cloud.addServer({ name: "web" });
     const state = await up("10:10", inputsOf(id));
