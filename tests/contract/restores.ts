@@ -175,7 +175,7 @@ export function describeRestores(
     });
 
     it("brings a raw device through restic into a new volume", async function () {
-      this.timeout(240_000);
+      this.timeout(600_000);
       const missing = mover();
       if (missing) skips(this, missing);
       const image = await rawImage();
@@ -196,7 +196,8 @@ export function describeRestores(
         sizeGib: 1,
         volumeType: scene.cloud.backend,
         deletionPolicy: "delete",
-        timeoutSeconds: 120,
+        // a GiB by FUSE, on a machine that has more to do
+        timeoutSeconds: 600,
       });
       const again = await scene.run().create("CinderSnapshot", {
         owner: scene.owner("set-of-the-restored"),
