@@ -3,11 +3,6 @@ import { localMover } from "./local/local-mover";
 import type { BackupRun, Mover, MoverOptions, RestoreRun } from "./mover";
 import { ownServer, serverMover } from "./server/server-mover";
 
-/** Chosen once a session: which mover works here, and why. */
-class Choice {
-  made: Promise<{ mover: Mover; why: string }> | undefined;
-}
-
 /** The server mover where this machine is a server of the project, the local one elsewhere. */
 export function autoMover(options: MoverOptions | undefined): Mover {
   const chosen = async (run: BackupRun | RestoreRun): Promise<Mover> => {
@@ -28,10 +23,8 @@ export function choiceOf(
   session: Session,
   options: MoverOptions | undefined,
 ): Promise<{ mover: Mover; why: string }> {
-  const choice = session.companions.of(Choice);
-  choice.made ??= ownServer(session, options).then(
+  return ownServer(session, options).then(
     id => ({ mover: serverMover(options), why: `mover 'server': this is server ${id}` }),
     (error: Error) => ({ mover: localMover, why: `mover 'local': ${error.message}` }),
   );
-  return choice.made;
 }

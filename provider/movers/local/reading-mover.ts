@@ -3,7 +3,7 @@ import { type Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { pause } from "../../base/pause";
 import { UndoList } from "../../base/undo-list";
-import type { AttachedVolume } from "../../cinder/attach-volume";
+import { type AttachedVolume, endAttachments } from "../../cinder/attach-volume";
 import type { Repository } from "../../restic";
 import type { BackupRun, MovedBackup, Mover, RestoreRun } from "../mover";
 import { cleanUp } from "./clean-up";
@@ -22,20 +22,16 @@ const closingTries = 3;
 const closingPauseMs = 1_000;
 
 /** How a volume comes to this machine. */
-export interface Attacher {
-  attach(run: BackupRun | RestoreRun): Promise<AttachedVolume>;
-  /** Ends what a killed run left attached. */
-  endLeft(run: BackupRun | RestoreRun): Promise<unknown>;
-}
+export type Attach = (run: BackupRun | RestoreRun) => Promise<AttachedVolume>;
 
 /** This machine reads the volume itself, however it comes here. */
-export const readingMover = (attacher: Attacher): Mover => ({
+export const readingMover = (attach: Attach): Mover => ({
   synchronize: run =>
-    opened(attacher, run, { access: "read", content: run.content }, volume => backUp(run, volume)),
+    opened(attach, run, { access: "read", content: run.content }, volume => backUp(run, volume)),
 
   restore: run =>
     opened(
-      attacher,
+      attach,
       run,
       run.content === "block"
         ? { access: "write", content: "block" }
@@ -59,14 +55,14 @@ function newFileSystem({ fileSystem, tags, newUuid }: RestoreRun) {
 
 /** Attaches and opens a volume for `use`; afterwards nothing of it is left on this machine. */
 async function opened<T>(
-  attacher: Attacher,
+  attach: Attach,
   run: BackupRun | RestoreRun,
   request: Pick<OpenVolume, "access" | "content" | "makeFileSystem">,
   use: (volume: OpenedVolume) => Promise<T>,
 ): Promise<T> {
   await cleanup(run);
-  if (!run.isDetached) await attacher.endLeft(run);
-  const attached = await attacher.attach(run);
+  if (!run.isDetached) await endAttachments(run.session, run.volumeId, { signal: run.signal });
+  const attached = await attach(run);
   const undo = new UndoList();
   undo.add("the attachment", attached.detach);
   try {

@@ -7,7 +7,7 @@ import { isBadRequest, isConflict, isForbidden, type Session, serverVolumes } fr
 import { deviceOf } from "./device";
 
 /** How many volumes of ours a server has at most at one time, where nobody says otherwise: virtio takes 26 or so. */
-export const defaultMaxAttached = 16;
+const defaultMaxAttached = 16;
 
 /** The places of the servers that this process attaches volumes to; one more waits. */
 class Places {

@@ -33,9 +33,13 @@ const uuid = z.guid().transform(text => text.toLowerCase());
  * The id of the server that this machine is, by the metadata service, the config drive, the firmware (DMI) or what
  * cloud-init noted, whichever says it first.
  *
+ * @param option by which it is said instead, for the error
  * @throws with what each of them said, where none knows
  */
-export async function ownServerId(from: Surroundings = ofThisMachine): Promise<string> {
+export async function ownServerId(
+  from: Surroundings = ofThisMachine,
+  option = "--server <name or id>",
+): Promise<string> {
   const ways: [string, () => Promise<string>][] = [
     ["metadata service", () => byMetadataService(from.metadataUrl)],
     ["config drive", () => byConfigDrive(from.configDrive)],
@@ -51,7 +55,7 @@ export async function ownServerId(from: Surroundings = ofThisMachine): Promise<s
     }
   }
   throw new Error(
-    `this machine does not say which server it is (${refusals.join("; ")}); name it with --server <name or id>`,
+    `this machine does not say which server it is (${refusals.join("; ")}); name it with ${option}`,
   );
 }
 

@@ -1,4 +1,3 @@
-import { endAttachments } from "../../cinder/attach-volume";
 import { type Session, servers, undefinedIfNotFound } from "../../openstack";
 import { readingMover } from "../local/reading-mover";
 import type { Mover, MoverOptions } from "../mover";
@@ -10,24 +9,23 @@ const attachTimeoutSeconds = 1_800;
 
 /** Nova attaches the volume to the server that the stack runs on, which reads it as a disk of its own. */
 export const serverMover = (options: MoverOptions | undefined): Mover =>
-  readingMover({
-    endLeft: run => endAttachments(run.session, run.volumeId, { signal: run.signal }),
-    attach: async ({ session, volumeId, log, signal }) =>
-      attachToServer(session, await ownServer(session, options).catch(asMovers), volumeId, {
-        timeoutSeconds: attachTimeoutSeconds,
-        maxAttached: options?.maxAttached,
-        log,
-        signal,
-      }),
-  });
+  readingMover(async ({ session, volumeId, log, signal }) =>
+    attachToServer(session, await ownServer(session, options).catch(asMovers), volumeId, {
+      timeoutSeconds: attachTimeoutSeconds,
+      maxAttached: options?.maxAttached,
+      log,
+      signal,
+    }),
+  );
 
 function asMovers(error: Error): never {
   throw new Error(`mover 'server': ${error.message}`, { cause: error });
 }
 
-/** What this machine is, asked once a session. */
+/** Asked once a session: what this machine says of itself, and whether the project has that server. */
 class Own {
-  asked: Promise<string> | undefined;
+  told: Promise<string> | undefined;
+  found: Promise<string> | undefined;
 }
 
 /**
@@ -38,15 +36,15 @@ class Own {
 export async function ownServer(session: Session, options: MoverOptions | undefined): Promise<string> {
   if (options?.serverId !== undefined) return options.serverId;
   const own = session.companions.of(Own);
-  own.asked ??= (async () => {
-    const id = await ownServerId().catch((error: Error) => {
-      throw new Error(error.message.replace("--server <name or id>", "moverOptions.serverId"));
-    });
+  // also that nothing says it: to ask takes seconds, and every set would
+  own.told ??= ownServerId(undefined, "moverOptions.serverId");
+  const id = await own.told;
+  own.found ??= (async () => {
     if (await servers.get(session, id).catch(undefinedIfNotFound)) return id;
     throw new Error(
       `this machine says that it is server ${id}, which project ${await session.projectId()} does not have; run the stack on a server of the project, or give moverOptions.serverId`,
     );
   })();
-  own.asked.catch(() => (own.asked = undefined));
-  return own.asked;
+  own.found.catch(() => (own.found = undefined));
+  return own.found;
 }

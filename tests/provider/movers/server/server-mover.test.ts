@@ -6,6 +6,7 @@ import path from "node:path";
 import { type Devcloud, makeExt4Image, startDevcloud } from "../../../../devcloud";
 import { Driver, type Properties } from "../../../../provider/driver/driver";
 import { World } from "../../../../provider/driver/world";
+import { choiceOf } from "../../../../provider/movers/auto-mover";
 import { deviceNames, deviceOf } from "../../../../provider/movers/server/device";
 import { serverVolumes } from "../../../../provider/openstack";
 import { openRepository } from "../../../../provider/restic";
@@ -223,5 +224,12 @@ describe("the mover 'server'", function () {
     await backup("elsewhere", undefined, { mover: "auto" });
     assert.match(lines.join("\n"), /mover 'local': this machine (does not say|says)/);
     assert.match(lines.join("\n"), /Succeeded: .* by nfs file/);
+  });
+
+  it("is chosen for each set by its own options, whatever another set of the run has", async () => {
+    const session = world().session({});
+    assert.match((await choiceOf(session, undefined)).why, /^mover 'local': /);
+    assert.match((await choiceOf(session, { serverId })).why, /^mover 'server': /);
+    assert.match((await choiceOf(session, undefined)).why, /^mover 'local': /);
   });
 });
