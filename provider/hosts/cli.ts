@@ -22,6 +22,10 @@ function wholeNumber(text: string): number {
   throw new InvalidArgumentError("A whole number from 1 on.");
 }
 
+/** Options that many commands have. */
+const cloud = ["--cloud <name>", "cloud in clouds.yaml (default: OS_*)"] as const;
+const json = ["--json", "one JSON document"] as const;
+
 program
   .command("devcloud")
   .description("start a small OpenStack on this machine, with sample volumes and a server, until ^C")
@@ -53,8 +57,8 @@ program
     "--repository <url>",
     "a restic repository too; RESTIC_PASSWORD, AWS_ACCESS_KEY_ID and the like open it, as for restic",
   )
-  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
-  .option("--json", "one JSON document")
+  .option(...cloud)
+  .option(...json)
   .action(async options => {
     const { list } = await import("./list.js");
     await list(options);
@@ -65,8 +69,8 @@ program
   .description("all that is known of one recovery point, and how it is restored")
   .argument("<id>", "the point's id, or the beginning of it")
   .option("--repository <url>", "a restic repository too, as for list")
-  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
-  .option("--json", "one JSON document")
+  .option(...cloud)
+  .option(...json)
   .action(async (id: string, options) => {
     const { describe } = await import("./describe.js");
     await describe(id, options);
@@ -78,7 +82,7 @@ program
   .argument("[id]", "the point's id, or the beginning of it")
   .requiredOption("--repository <url>", "the restic repository that has it, as for list")
   .option("--owner <owner>", "the newest good point of this owner, in place of an id")
-  .option("--json", "one JSON document")
+  .option(...json)
   .action(async (id: string | undefined, options) => {
     const { verify } = await import("./verify.js");
     await verify(id, options);
@@ -111,8 +115,8 @@ program
   .option("--floating-ip <address>", "lead this floating IP to the new server, wherever it led before")
   .option("--in-place <server>", "rebuild this server from the image: what is on its disk is lost")
   .option("--yes", "with --in-place: do not ask")
-  .option("--json", "one JSON document")
-  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .option(...json)
+  .option(...cloud)
   .action(async (id: string | undefined, options) => {
     const { restore } = await import("./restore.js");
     await restore(id, options);
@@ -129,8 +133,8 @@ program
   .option("--all", "all servers of the project, one after the other")
   .option("--name-prefix <prefix>", "beginning of the images' names (default: backup)")
   .option("--timeout <seconds>", "how long one image may take (default: 3600)", wholeNumber)
-  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
-  .option("--json", "one JSON document")
+  .option(...cloud)
+  .option(...json)
   .action(async (type: string, rotation: number, options) => {
     const { serverBackup } = await import("./server-backup.js");
     process.exitCode = await serverBackup(type, rotation, options);
@@ -144,7 +148,7 @@ program
   .option("--file <path>", "the setting's file", "/etc/apt/apt.conf.d/05osbackup")
   .option("--strict", "a failed backup stops apt (default: apt goes on)")
   .option("--openrc <file>", "read this file of `export OS_…` lines first")
-  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .option(...cloud)
   .action(async (type: string, rotation: number, options) => {
     const { installAptHook } = await import("./apt-hook.js");
     await installAptHook({ ...options, type, rotation });
@@ -155,8 +159,8 @@ program
   .description("give a snapshot or image that was made by other means to a set, which then counts it")
   .argument("<id>", "a Cinder snapshot's or an image's")
   .requiredOption("--owner <owner>", "the set's resource, <project>/<stack>/<resource>")
-  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
-  .option("--json", "one JSON document")
+  .option(...cloud)
+  .option(...json)
   .action(async (id: string, options) => {
     const { adopt } = await import("./adopt.js");
     await adopt(id, options);
@@ -169,7 +173,7 @@ program
   .option("--zone <zone>", "IANA time zone", "UTC")
   .option("--count <number>", "how many runs", wholeNumber, 5)
   .option("--snapmanager", "read count@days@hours as Snapmanager does, with its copy sets and their minutes")
-  .option("--json", "one JSON document")
+  .option(...json)
   .action(async (text: string, options) => {
     const { schedule } = await import("./schedule.js");
     schedule(text, options);
@@ -185,8 +189,8 @@ program
     "snap_sched.yml, VolumeSnapshotBackup manifests, or crontab lines of the nova backup script",
   )
   .option("--offline", "do not look for its servers in the cloud")
-  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
-  .option("--json", "one JSON document")
+  .option(...cloud)
+  .option(...json)
   .action(async (file: string, options) => {
     const { convert } = await import("./convert/convert.js");
     await convert(file, options);
@@ -199,7 +203,7 @@ program
   .option("--volume <id>", "for the backup of a volume to a restic repository")
   .option("--server <name>", "for images of a server, by name or id")
   .option("--from <file>", "from another system's file, as `osbackup convert` reads it")
-  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
+  .option(...cloud)
   .action(async (folder: string, options) => {
     const { init } = await import("./init.js");
     await init(folder, options);
@@ -211,8 +215,8 @@ program
   .argument("[names...]", "only these sets or resources")
   .requiredOption("--destroy", "plan a destroy: of what a run updates, `pulumi preview` says it")
   .option("--state <file>", "what `pulumi stack export` wrote (default: read from standard input)")
-  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
-  .option("--json", "one JSON document")
+  .option(...cloud)
+  .option(...json)
   .action(async (names: string[], options) => {
     const { planDestroy } = await import("./plan.js");
     await planDestroy(names, options);
@@ -224,8 +228,8 @@ program
   .argument("<stack>", "<project>/<stack>, as in the owner mark")
   .option("--all", "those too whose time is not over: only while no run of the stack is under way")
   .option("--dry-run", "only say what would be removed")
-  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
-  .option("--json", "one JSON document")
+  .option(...cloud)
+  .option(...json)
   .action(async (stack: string, options) => {
     const { sweepStack } = await import("./sweep.js");
     await sweepStack(stack, options);
@@ -235,8 +239,8 @@ program
   .command("doctor")
   .description("whether this machine can log in, read volumes and run restic")
   .option("--repository <url>", "whether this restic repository opens, as for list")
-  .option("--cloud <name>", "cloud in clouds.yaml (default: OS_*)")
-  .option("--json", "one JSON document")
+  .option(...cloud)
+  .option(...json)
   .action(async options => {
     const { doctor } = await import("./doctor.js");
     process.exitCode = await doctor(options);

@@ -1,9 +1,10 @@
 import { fromMetadata } from "../base/marks";
 import { Driver, type Properties } from "../driver/driver";
 import { World } from "../driver/world";
-import { images, servers, snapshots, undefinedIfNotFound } from "../openstack";
+import { images, snapshots, undefinedIfNotFound } from "../openstack";
 import type { Snapshot } from "../openstack/snapshots";
-import { keepRestored, stateMetadata } from "../operations/restore-volume";
+import { keepServer } from "../operations/restore-server";
+import { keepRestored } from "../operations/restore-volume";
 import { serverCalled } from "../operations/schedule-file";
 import { serverPoints } from "../operations/server-set";
 import type { Fresh } from "../resources/resource";
@@ -11,6 +12,7 @@ import type { ResticSnapshot } from "../restic";
 import { getServers } from "./functions";
 import { accessFromEnvironment, cloudPoints, hasService, listedPoints } from "./list";
 import { localTime } from "./wall-clock";
+import { accepted, cancellable } from "./without-stack";
 
 /** How a point is restored without a stack. */
 export interface RestoreOptions {
@@ -48,10 +50,7 @@ export interface RestoreOptions {
  */
 export async function restore(given: string | undefined, options: RestoreOptions): Promise<void> {
   const world = new World({}, line => (options.json ? console.error(line) : console.log(line)));
-  const cancel = () => world.abort.abort(new Error("cancelled"));
-  process.once("SIGINT", cancel);
-  process.once("SIGTERM", cancel);
-  try {
+  await cancellable(world, async () => {
     const id = await wholeId(world, given ?? (await chosen(world, options)), options);
     if (options.target !== undefined) await restoreFiles(world, id, options.target, options);
     else if (await isOfServer(world, id, options)) {
@@ -63,10 +62,7 @@ export async function restore(given: string | undefined, options: RestoreOptions
       refuseOptions(options, ofServers, "is for servers, and this point becomes a volume");
       await restoreVolume(world, id, options);
     }
-  } finally {
-    process.off("SIGINT", cancel);
-    process.off("SIGTERM", cancel);
-  }
+  });
 }
 
 const ofVolumes = ["size", "volumeType"] as const;
@@ -170,9 +166,7 @@ async function restoreVolume(world: World, id: string, options: RestoreOptions):
 }
 
 async function created(driver: Driver, type: string, given: Properties): Promise<Fresh<Properties>> {
-  const { inputs, refusals } = await driver.check(type, undefined, given);
-  if (refusals.length > 0)
-    throw new Error(refusals.map(({ property, reason }) => `${property}: ${reason}`).join("; "));
+  const inputs = await accepted(driver, type, given);
   for (const line of await driver.plan(type, undefined, inputs)) console.error(line);
   return driver.create(type, inputs);
 }
@@ -207,7 +201,7 @@ async function restoreServer(world: World, id: string, options: RestoreOptions):
       serverId,
       overwrite: true,
     });
-    await servers.setMetadata(session, made.id, kept);
+    await handedOver(world, made, owner, options);
     tell(made.outputs, `server ${name} has the data of ${made.outputs.capturedAt}`, options);
     return;
   }
@@ -224,15 +218,24 @@ async function restoreServer(world: World, id: string, options: RestoreOptions):
     ...(securityGroup !== undefined && { securityGroups: securityGroup }),
     ...(floatingIp !== undefined && { floatingIp }),
   });
-  // from here on they are their user's: the next restore makes others
-  await servers.setMetadata(session, made.id, kept);
-  for (const volume of made.outputs.volumeIds as string[])
-    await keepRestored(session, volume, owner, world.abort.signal);
+  await handedOver(world, made, owner, options);
   const addresses = (made.outputs.addresses as string[]).join(", ") || "no address";
   tell(made.outputs, `server ${made.id}: data of ${made.outputs.capturedAt}, ${addresses}`, options);
 }
 
-const kept = { [stateMetadata]: "kept" };
+/** From here on they are their user's: the next restore makes others. */
+const handedOver = (
+  world: World,
+  { id, outputs }: Fresh<Properties>,
+  owner: string,
+  options: RestoreOptions,
+) =>
+  keepServer(world.session(options), id, {
+    volumeIds: outputs.volumeIds as string[],
+    owner,
+    signal: world.abort.signal,
+  });
+
 const networksOf = (given: readonly string[]) =>
   given.join() === "none" ? "none" : given.map(networkId => ({ networkId }));
 

@@ -3,6 +3,7 @@ import { clock, World } from "../driver/world";
 import { ownServerId } from "../movers/server/own-server";
 import { serverCalled } from "../operations/schedule-file";
 import { getServers, type ServerInfo } from "./functions";
+import { accepted, cancellable } from "./without-stack";
 
 /** What a backup by hand, by cron or before an apt action is told. */
 export interface ServerBackupOptions {
@@ -37,10 +38,7 @@ export async function serverBackup(
   options: ServerBackupOptions,
 ): Promise<number> {
   const world = new World({}, line => console.error(line));
-  const cancel = () => world.abort.abort(new Error("cancelled"));
-  process.once("SIGINT", cancel);
-  process.once("SIGTERM", cancel);
-  try {
+  return cancellable(world, async () => {
     const done: Done[] = [];
     // one after the other: images are large, and a management host has many servers
     for (const server of await chosen(options)) {
@@ -51,10 +49,7 @@ export async function serverBackup(
     const failed = done.filter(({ failure }) => failure !== undefined);
     if (done.length > 1) console.error(`${done.length - failed.length} of ${done.length} servers backed up`);
     return failed.length > 0 ? 1 : 0;
-  } finally {
-    process.off("SIGINT", cancel);
-    process.off("SIGTERM", cancel);
-  }
+  });
 }
 
 async function chosen(options: ServerBackupOptions): Promise<Pick<ServerInfo, "id" | "name">[]> {
@@ -92,9 +87,7 @@ async function backedUp(
     ...(cloud !== undefined && { cloud }),
   };
   try {
-    const { inputs, refusals } = await driver.check("ServerBackup", undefined, given);
-    if (refusals.length > 0)
-      throw new Error(refusals.map(({ property, reason }) => `${property}: ${reason}`).join("; "));
+    const inputs = await accepted(driver, "ServerBackup", given);
     const { outputs } = await driver.create("ServerBackup", inputs);
     const removed = (outputs.removed as { imageId: string }[]).map(({ imageId }) => imageId);
     return { serverId: id, server: name, imageId: String(outputs.imageId), removed };

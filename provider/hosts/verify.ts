@@ -1,9 +1,11 @@
 import { Writable } from "node:stream";
 import { instant } from "../base/marks";
 import { World } from "../driver/world";
-import { resticPoints } from "../operations/restic-set";
+import { pointsAmong } from "../operations/restic-set";
+import type { ResticSnapshot } from "../restic";
 import { accessFromEnvironment } from "./list";
 import { pointOf } from "./restore";
+import { cancellable } from "./without-stack";
 
 /** Which point is read. */
 export interface VerifyOptions {
@@ -23,15 +25,13 @@ export async function verify(id: string | undefined, options: VerifyOptions): Pr
   if ((id === undefined) === (options.owner === undefined))
     throw new Error("give the id of a point, or --owner for the newest good one of a set");
   const world = new World({}, line => console.error(line));
-  const cancel = () => world.abort.abort(new Error("cancelled"));
-  process.once("SIGINT", cancel);
-  process.once("SIGTERM", cancel);
-  try {
+  await cancellable(world, async () => {
     const { signal } = world.abort;
     const repository = world.repository(accessFromEnvironment(options.repository));
     const begun = Date.now();
-    const found = id ?? (await newestOf(options.owner ?? "", options.repository, world));
-    const { id: whole, time } = pointOf(found, await repository.snapshots({ signal }), options.repository);
+    const all = await repository.snapshots({ signal });
+    const found = id ?? newestOf(options.owner ?? "", all, options.repository);
+    const { id: whole, time } = pointOf(found, all, options.repository);
     const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
     const bytes = await repository.dumpTo(whole, "/", nowhere, { signal });
     const seconds = Math.round((Date.now() - begun) / 100) / 10;
@@ -41,15 +41,11 @@ export async function verify(id: string | undefined, options: VerifyOptions): Pr
         ? JSON.stringify(said, null, 2)
         : `point ${whole.slice(0, 8)} is whole: ${(bytes / 2 ** 20).toFixed(1)} MiB read in ${seconds} s, each piece as its digest says`,
     );
-  } finally {
-    process.off("SIGINT", cancel);
-    process.off("SIGTERM", cancel);
-  }
+  });
 }
 
-async function newestOf(owner: string, url: string, world: World): Promise<string> {
-  const points = await resticPoints(world.repository(accessFromEnvironment(url)), [owner]);
-  const newest = points.find(({ good }) => good);
+function newestOf(owner: string, all: readonly ResticSnapshot[], url: string): string {
+  const newest = pointsAmong(all).find(point => point.good && point.owner === owner);
   if (!newest)
     throw new Error(
       `the repository has no good point of ${owner}, see \`osbackup list --repository ${url}\``,

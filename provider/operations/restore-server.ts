@@ -6,7 +6,7 @@ import { mayPass, WaitError } from "../cinder/watch";
 import { ApiError, networks, type Session, servers, undefinedIfNotFound } from "../openstack";
 import type { NewServer, Server } from "../openstack/servers";
 import { inventoryOf } from "./inventory";
-import { restoreVolume, sourceMetadata, stateMetadata, wishesMetadata } from "./restore-volume";
+import { keepRestored, restoreVolume, sourceMetadata, stateMetadata, wishesMetadata } from "./restore-volume";
 import { removeVolume } from "./volume";
 
 /** What a server is restored from: an image that has its disk, or snapshots of its volumes, or both. */
@@ -200,6 +200,21 @@ export async function moveFloatingIp(
     throw new Error(`server ${serverId} has no port for floating IP ${address}: give it a network`);
   await networks.moveFloatingIp(session, there, port, { signal });
   log(`floating IP ${address} leads to server ${serverId} now`);
+}
+
+/** Says on a server and the volumes made for it that they outlive their restore: no later one takes them for its own. */
+export async function keepServer(
+  session: Session,
+  id: string,
+  {
+    volumeIds,
+    owner,
+    signal,
+  }: { volumeIds: readonly string[]; owner: string; signal: AbortSignal | undefined },
+): Promise<void> {
+  // one that is gone has volumes all the same
+  await servers.setMetadata(session, id, { [stateMetadata]: "kept" }, { signal }).catch(undefinedIfNotFound);
+  for (const volumeId of volumeIds) await keepRestored(session, volumeId, owner, signal);
 }
 
 /** Removes a server and returns once it is gone. */

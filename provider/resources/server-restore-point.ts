@@ -31,18 +31,20 @@ export async function pointOf(given: Inputs, context: Context): Promise<FoundPoi
       );
     ({ imageId, snapshotIds } = newest);
   }
-  const further: ServerSource["disks"] = (snapshotIds ?? []).map(snapshotId => ({ snapshotId, device: "" }));
-  for (const { snapshotId } of further) {
+  const rows: Snapshot[] = [];
+  for (const snapshotId of snapshotIds ?? []) {
     const row = await snapshots.get(session, snapshotId).catch(undefinedIfNotFound);
-    if (row?.status === "available") continue;
-    return refusal(
-      "snapshotIds",
-      `snapshot ${snapshotId} ${row ? `is '${row.status}', expected 'available'` : "does not exist"}`,
-    );
+    if (row?.status !== "available")
+      return refusal(
+        "snapshotIds",
+        `snapshot ${snapshotId} ${row ? `is '${row.status}', expected 'available'` : "does not exist"}`,
+      );
+    rows.push(row);
   }
+  const further: ServerSource["disks"] = rows.map(({ id }) => ({ snapshotId: id, device: "" }));
+  const [row] = rows;
   if (imageId === undefined) {
-    const [first] = further;
-    const row = await snapshots.get(session, first?.snapshotId ?? "");
+    if (!row) return refusal("imageId", noPoint);
     if (!(await boots(session, row)))
       return refusal(
         "imageId",
@@ -76,6 +78,15 @@ export async function pointOf(given: Inputs, context: Context): Promise<FoundPoi
     capturedAt: image.metadata["osbackup-taken-at"] ?? instant(parseTime(image.created_at)),
     image,
   };
+}
+
+const noPoint = "one of imageId, snapshotIds and backupOwner is required";
+
+/** The same, or its refusal as an error. */
+export async function foundPoint(given: Inputs, context: Context): Promise<FoundPoint> {
+  const point = await pointOf(given, context);
+  if ("refusal" in point) throw new Error(`${point.refusal.property}: ${point.refusal.reason}`);
+  return point;
 }
 
 /** Whether a server can boot from a snapshot's volume: Cinder says it of the volume, and where that is gone its device does. */

@@ -5,16 +5,16 @@ import { flavors, servers, undefinedIfNotFound, volumes } from "../openstack";
 import { inventoryOf } from "../operations/inventory";
 import {
   bootServer,
+  keepServer,
   moveFloatingIp,
   type RestoredServer,
   rebuildServer,
   removeServer,
 } from "../operations/restore-server";
-import { keepRestored, stateMetadata } from "../operations/restore-volume";
 import { removeVolume } from "../operations/volume";
 import { type Context, type Refusal, resourceType } from "./resource";
 import { flavorIn, newServerRefusals, rebuildRefusals } from "./server-restore-checks";
-import { type FoundPoint, pointOf } from "./server-restore-point";
+import { type FoundPoint, foundPoint, pointOf } from "./server-restore-point";
 import { type Inputs, inputs, outputs } from "./server-restore-schema";
 
 /** A server brought back: a new one, or one that is there and whose disk is made anew. */
@@ -65,8 +65,6 @@ export const serverRestore = resourceType({
     "projectId",
   ],
   async preflight(given, context) {
-    if (given.imageId === undefined && given.snapshotIds === undefined && given.backupOwner === undefined)
-      return [{ property: "imageId", reason: "one of imageId, snapshotIds and backupOwner is required" }];
     const point = await pointOf(given, context);
     if ("refusal" in point) return [point.refusal];
     return given.serverId === undefined
@@ -76,8 +74,7 @@ export const serverRestore = resourceType({
 
   async plan(state, given, context) {
     if (state) return [];
-    const point = await pointOf(given, context);
-    if ("refusal" in point) throw new Error(`${point.refusal.property}: ${point.refusal.reason}`);
+    const point = await foundPoint(given, context);
     const from = `${point.source.key}, which was captured at ${point.capturedAt}`;
     if (given.serverId === undefined) {
       const count = point.source.disks.length;
@@ -92,8 +89,7 @@ export const serverRestore = resourceType({
 
   async create(given, context) {
     const begun = Date.now();
-    const point = await pointOf(given, context);
-    if ("refusal" in point) throw new Error(`${point.refusal.property}: ${point.refusal.reason}`);
+    const point = await foundPoint(given, context);
     const { server, volumeIds } =
       given.serverId === undefined
         ? await boot(given, point, context)
@@ -143,9 +139,7 @@ export const serverRestore = resourceType({
     if (state.serverId !== undefined || state.deletionPolicy === "retain") {
       const why = state.serverId === undefined ? "deletionPolicy is 'retain'" : "it was there before";
       context.log(`server ${row?.name ?? id} stays: ${why}`);
-      // a later restore must not take it for its own
-      if (row) await servers.setMetadata(session, id, { [stateMetadata]: "kept" }, { signal });
-      for (const volume of state.volumeIds) await keepRestored(session, volume, state.owner, signal);
+      await keepServer(session, id, { volumeIds: state.volumeIds, owner: state.owner, signal });
       return;
     }
     const mark = fromMetadata(row?.metadata);

@@ -5,21 +5,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { type Devcloud, makeExt4Image, startDevcloud } from "../../devcloud";
 import { readiness } from "../../provider/movers/local";
-import {
-  type EngineStack,
-  embeddedStack,
-  execute,
-  findPulumi,
-  passphrase,
-  pulumiStack,
-  type Ran,
-} from "../engine/engine-stacks";
+import { type EngineStack, engines, execute, passphrase, type Ran } from "../engine/engine-stacks";
 import { skips } from "../needs";
-
-const engines: [string, typeof embeddedStack][] = [
-  ["the embedded engine", embeddedStack],
-  ...(findPulumi() ? [["the real CLI", pulumiStack] as [string, typeof embeddedStack]] : []),
-];
 
 const passwords = { near: randomBytes(12).toString("hex"), offsite: randomBytes(12).toString("hex") };
 

@@ -3,19 +3,7 @@ import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { type Devcloud, startDevcloud } from "../../devcloud";
-import {
-  type EngineStack,
-  embeddedStack,
-  findPulumi,
-  passphrase,
-  pulumiStack,
-  type Ran,
-} from "../engine/engine-stacks";
-
-const engines: [string, typeof embeddedStack][] = [
-  ["the embedded engine", embeddedStack],
-  ...(findPulumi() ? [["the real CLI", pulumiStack] as [string, typeof embeddedStack]] : []),
-];
+import { type EngineStack, engines, passphrase, type Ran } from "../engine/engine-stacks";
 
 for (const [engine, open] of engines)
   describe(`The examples of servers on ${engine}`, function () {

@@ -220,3 +220,9 @@ export function execute(
 export function sortKeys<T>(object: Record<string, T>): Record<string, T> {
   return Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
+
+/** The engines that a stack can run on here, by what tests call them. */
+export const engines: [string, typeof embeddedStack][] = [
+  ["the embedded engine", embeddedStack],
+  ...(findPulumi() ? [["the real CLI", pulumiStack] as [string, typeof embeddedStack]] : []),
+];
