@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { pause } from "../../provider/base/pause";
 import { endAttachments } from "../../provider/cinder/attach-volume";
 import { Driver, type Properties } from "../../provider/driver/driver";
 import { World } from "../../provider/driver/world";
@@ -373,14 +374,17 @@ describe("servers of a real cloud", () => {
     this.timeout(240_000);
     const id = servers[1]?.id;
     const propertiesOf = (backup_type: string) => ({ backup_type, instance_uuid: id, image_type: "backup" });
-    /** An image of the script whose upload never came. */
-    const stuck = (type: string) =>
-      demo.call("POST", "image", "/v2/images", {
+    /** An image of the script whose upload never came; Nova goes by times of making, which Glance keeps by the second. */
+    const stuck = async (type: string) => {
+      await pause(1_100);
+      await demo.call("POST", "image", "/v2/images", {
         name: `stuck ${type}`,
         disk_format: "raw",
         container_format: "bare",
         ...propertiesOf(type),
       });
+      await pause(1_100);
+    };
     const of = async (type: string): Promise<{ id: string; name: string; status: string }[]> =>
       (await demo.call("GET", "image", `/v2/images?instance_uuid=${id}&backup_type=${type}&sort=created_at`))
         .body.images;
