@@ -29,7 +29,7 @@ module.exports = {
     layer(
       "movers-below-operations",
       "^provider/movers/",
-      "^provider/(?!(movers|cinder|openstack|restic|base)/)",
+      "^provider/(?!(movers|cinder|openstack|restic|kubernetes|base)/)",
       "a mover knows volumes and repositories, not sets and points",
     ),
     layer("operations-below-resources", "^provider/operations/", "^provider/(resources|driver|hosts)/"),

@@ -444,11 +444,51 @@ export interface ResticBackupInputs {
     environment?: pulumi.Input<Record<string, pulumi.Input<string>> | undefined>;
     caCertFile?: pulumi.Input<string | undefined>;
   }>;
-  /** Who reads and writes the volume: 'local' (default), the machine that runs the stack, which reaches the storage; 'server', the same machine where it is a server of the cloud, to which Nova attaches the volume; 'auto', whichever of the two works here. */
-  mover?: pulumi.Input<"local" | "server" | "auto" | undefined>;
-  /** For the movers 'server' and 'auto'. */
+  /** Who reads and writes the volume: 'local' (default), the machine that runs the stack, which reaches the storage; 'server', the same machine where it is a server of the cloud, to which Nova attaches the volume; 'kubernetes', a Job on a cluster with the Cinder CSI driver; 'auto', 'server' or 'local', whichever works here. */
+  mover?: pulumi.Input<"local" | "server" | "kubernetes" | "auto" | undefined>;
+  /** For the movers 'server', 'kubernetes' and 'auto'. */
   moverOptions?: pulumi.Input<
-    | { serverId?: pulumi.Input<string | undefined>; maxAttached?: pulumi.Input<number | undefined> }
+    | {
+        serverId?: pulumi.Input<string | undefined>;
+        maxAttached?: pulumi.Input<number | undefined>;
+        kubernetes?: pulumi.Input<
+          | {
+              kubeconfig?: pulumi.Input<string | undefined>;
+              context?: pulumi.Input<string | undefined>;
+              namespace?: pulumi.Input<string | undefined>;
+              image?: pulumi.Input<string | undefined>;
+              imagePullSecrets?: pulumi.Input<pulumi.Input<string>[] | undefined>;
+              repositorySecret?: pulumi.Input<string | undefined>;
+              storageClass?: pulumi.Input<string | undefined>;
+              fsType?: pulumi.Input<"ext4" | "ext3" | "xfs" | "btrfs" | undefined>;
+              serviceAccountName?: pulumi.Input<string | undefined>;
+              nodeSelector?: pulumi.Input<Record<string, pulumi.Input<string>> | undefined>;
+              tolerations?: pulumi.Input<
+                | pulumi.Input<{
+                    key?: pulumi.Input<string | undefined>;
+                    operator?: pulumi.Input<"Exists" | "Equal" | undefined>;
+                    value?: pulumi.Input<string | undefined>;
+                    effect?: pulumi.Input<"NoSchedule" | "PreferNoSchedule" | "NoExecute" | undefined>;
+                    tolerationSeconds?: pulumi.Input<number | undefined>;
+                  }>[]
+                | undefined
+              >;
+              affinity?: pulumi.Input<Record<string, pulumi.Input<unknown>> | undefined>;
+              resources?: pulumi.Input<
+                | {
+                    requests?: pulumi.Input<Record<string, pulumi.Input<string>> | undefined>;
+                    limits?: pulumi.Input<Record<string, pulumi.Input<string>> | undefined>;
+                  }
+                | undefined
+              >;
+              securityContext?: pulumi.Input<Record<string, pulumi.Input<unknown>> | undefined>;
+              bindTimeoutSeconds?: pulumi.Input<number | undefined>;
+              startTimeoutSeconds?: pulumi.Input<number | undefined>;
+              maxJobs?: pulumi.Input<number | undefined>;
+            }
+          | undefined
+        >;
+      }
     | undefined
   >;
   /** 'file' reads the file system, 'block' streams the device, 'auto' takes files where there are any. Default `"auto"`. */
@@ -541,11 +581,51 @@ export const resticBackupBinding = {
 
 /** Inputs of VolumeRestore: A new volume made from a Cinder snapshot or filled from a restic snapshot. */
 export interface VolumeRestoreInputs {
-  /** Who reads and writes the volume: 'local' (default), the machine that runs the stack, which reaches the storage; 'server', the same machine where it is a server of the cloud, to which Nova attaches the volume; 'auto', whichever of the two works here. */
-  mover?: pulumi.Input<"local" | "server" | "auto" | undefined>;
-  /** For the movers 'server' and 'auto'. */
+  /** Who reads and writes the volume: 'local' (default), the machine that runs the stack, which reaches the storage; 'server', the same machine where it is a server of the cloud, to which Nova attaches the volume; 'kubernetes', a Job on a cluster with the Cinder CSI driver; 'auto', 'server' or 'local', whichever works here. */
+  mover?: pulumi.Input<"local" | "server" | "kubernetes" | "auto" | undefined>;
+  /** For the movers 'server', 'kubernetes' and 'auto'. */
   moverOptions?: pulumi.Input<
-    | { serverId?: pulumi.Input<string | undefined>; maxAttached?: pulumi.Input<number | undefined> }
+    | {
+        serverId?: pulumi.Input<string | undefined>;
+        maxAttached?: pulumi.Input<number | undefined>;
+        kubernetes?: pulumi.Input<
+          | {
+              kubeconfig?: pulumi.Input<string | undefined>;
+              context?: pulumi.Input<string | undefined>;
+              namespace?: pulumi.Input<string | undefined>;
+              image?: pulumi.Input<string | undefined>;
+              imagePullSecrets?: pulumi.Input<pulumi.Input<string>[] | undefined>;
+              repositorySecret?: pulumi.Input<string | undefined>;
+              storageClass?: pulumi.Input<string | undefined>;
+              fsType?: pulumi.Input<"ext4" | "ext3" | "xfs" | "btrfs" | undefined>;
+              serviceAccountName?: pulumi.Input<string | undefined>;
+              nodeSelector?: pulumi.Input<Record<string, pulumi.Input<string>> | undefined>;
+              tolerations?: pulumi.Input<
+                | pulumi.Input<{
+                    key?: pulumi.Input<string | undefined>;
+                    operator?: pulumi.Input<"Exists" | "Equal" | undefined>;
+                    value?: pulumi.Input<string | undefined>;
+                    effect?: pulumi.Input<"NoSchedule" | "PreferNoSchedule" | "NoExecute" | undefined>;
+                    tolerationSeconds?: pulumi.Input<number | undefined>;
+                  }>[]
+                | undefined
+              >;
+              affinity?: pulumi.Input<Record<string, pulumi.Input<unknown>> | undefined>;
+              resources?: pulumi.Input<
+                | {
+                    requests?: pulumi.Input<Record<string, pulumi.Input<string>> | undefined>;
+                    limits?: pulumi.Input<Record<string, pulumi.Input<string>> | undefined>;
+                  }
+                | undefined
+              >;
+              securityContext?: pulumi.Input<Record<string, pulumi.Input<unknown>> | undefined>;
+              bindTimeoutSeconds?: pulumi.Input<number | undefined>;
+              startTimeoutSeconds?: pulumi.Input<number | undefined>;
+              maxJobs?: pulumi.Input<number | undefined>;
+            }
+          | undefined
+        >;
+      }
     | undefined
   >;
   /** Name in clouds.yaml. Default: the stack's configuration, then OS_*. */

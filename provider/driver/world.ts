@@ -1,5 +1,6 @@
 import { setMaxListeners } from "node:events";
 import { stackOf } from "../base/marks";
+import { Clusters } from "../movers/kubernetes/clusters";
 import { movers } from "../movers/registry";
 import { ConfigError, ofProject, resolveCloud, type Session, Sessions } from "../openstack";
 import { leftovers, sweep } from "../operations/sweep";
@@ -11,6 +12,7 @@ export class World {
   private readonly sessions = new Sessions();
   private readonly places = new Map<string, Session>();
   private readonly runtime = new ResticRuntime();
+  private readonly clusters = new Clusters();
   private readonly repositories = new Map<string, Repository>();
   private readonly sweeps = new Map<string, Promise<unknown>>();
   /** Ends everything that runs, when nobody is left who wants it. */
@@ -35,7 +37,7 @@ export class World {
       signal: this.abort.signal,
       session: place => this.session(place),
       repository: access => this.repository(access),
-      mover: ({ mover = "local", moverOptions }) => movers[mover](moverOptions),
+      mover: ({ mover = "local", moverOptions }) => movers[mover](moverOptions, this.clusters),
     };
   }
 

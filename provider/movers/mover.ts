@@ -1,5 +1,6 @@
 import type { Session } from "../openstack";
 import type { BackupResult, Repository } from "../restic";
+import type { KubernetesOptions } from "./kubernetes/options";
 
 /** What a mover must know beyond the run. */
 export interface MoverOptions {
@@ -7,6 +8,8 @@ export interface MoverOptions {
   serverId?: string | undefined;
   /** How many volumes that server has of ours at most at one time. */
   maxAttached?: number | undefined;
+  /** Of the cluster, and of the Jobs on it. */
+  kubernetes?: KubernetesOptions | undefined;
 }
 
 /** One run: which volume goes into which repository, and under which name. */

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { instant } from "../base/marks";
+import { kubernetesOptions } from "../movers/kubernetes/options";
 import { type MoverName, movers } from "../movers/registry";
 import { type Retention, validateRetention } from "../operations/retention";
 import { newestSlot, nextSlot, parseSchedule, type Schedule } from "../operations/schedule";
@@ -108,12 +109,12 @@ export const mover = z
   .enum(Object.keys(movers) as [MoverName])
   .describe(
     "Who reads and writes the volume: 'local' (default), the machine that runs the stack, which reaches the storage; 'server', " +
-      "the same machine where it is a server of the cloud, to which Nova attaches the volume; 'auto', whichever of the two " +
-      "works here.",
+      "the same machine where it is a server of the cloud, to which Nova attaches the volume; 'kubernetes', a Job on a " +
+      "cluster with the Cinder CSI driver; 'auto', 'server' or 'local', whichever works here.",
   )
   .optional();
 
-/** What the mover 'server' takes. */
+/** What the movers 'server' and 'kubernetes' take. */
 export const moverOptions = z
   .strictObject({
     serverId: z
@@ -129,8 +130,9 @@ export const moverOptions = z
       .positive()
       .describe("How many temporary volumes it has at most at one time; further ones wait. Default 16.")
       .optional(),
+    kubernetes: kubernetesOptions.describe("For the mover 'kubernetes'.").optional(),
   })
-  .describe("For the movers 'server' and 'auto'.")
+  .describe("For the movers 'server', 'kubernetes' and 'auto'.")
   .optional();
 
 export const deletionPolicy = z.enum(["delete", "retain"]);

@@ -33,6 +33,7 @@ export interface ResolvedAccess {
   /** how the password reaches a source repository (`--from-repo`) */
   secondary: Record<string, string>;
   arguments: string[];
+  caCertFile: string | undefined;
   secrets: string[];
 }
 
@@ -104,6 +105,7 @@ export function resolveAccess(access: RepositoryAccess): ResolvedAccess {
     environment,
     secondary,
     arguments: access.caCertFile ? ["--cacert", resolve(access.caCertFile)] : [],
+    caCertFile: access.caCertFile && resolve(access.caCertFile),
     secrets: [...(access.password ? [access.password] : []), ...Object.values(environment), ...userInfo(url)],
   };
 }

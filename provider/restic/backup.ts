@@ -11,6 +11,7 @@ import {
   toUnreadable,
   type UnreadableFile,
 } from "./messages";
+import type { Elsewhere } from "./restic";
 
 interface JobCommon {
   /** the name restic keeps; the same in every run of a set, or restic finds no parent and reads everything again */
@@ -51,7 +52,20 @@ export interface StreamJob extends JobCommon {
   };
 }
 
-export type BackupJob = DirectoryJob | StreamJob;
+/** A backup that restic makes on another machine, of what it finds there. */
+export interface ElsewhereJob extends JobCommon {
+  elsewhere: Elsewhere;
+  /** what is backed up, for messages */
+  what: string;
+  /** the root of the volume there, which restic runs in; a stream is its standard input */
+  source: Pick<DirectoryJob, "directory" | "excludes"> | { fileName: string };
+  /** what that machine has added to the tags, told once it has ended */
+  furtherTags(): string[];
+  /** what that machine did not find of the paths */
+  missing(): string[];
+}
+
+export type BackupJob = DirectoryJob | StreamJob | ElsewhereJob;
 
 /** A snapshot that was made, and proved to be in the repository. */
 export interface BackupResult {
@@ -135,13 +149,21 @@ export function backupArguments(job: BackupJob, source?: Source): string[] {
   for (const tag of job.tags) checkTag(tag);
   const args = ["backup", "--json", `--host=${job.host}`, ...job.tags.map(tag => `--tag=${tag}`)];
   if (job.time) args.push(`--time=${resticTime(job.time)}`);
-  if ("stdin" in job) return [...args, "--stdin", `--stdin-filename=${job.stdin.fileName}`];
+  if ("stdin" in job) return [...args, ...streamArguments(job.stdin.fileName)];
+  if ("elsewhere" in job) {
+    if ("fileName" in job.source) return [...args, ...streamArguments(job.source.fileName)];
+    return [...args, ...excludeArguments(job.source.excludes, job.source.directory), "--"];
+  }
   if (job.oneFileSystem) args.push("--one-file-system");
   if (job.ignoreInode) args.push("--ignore-inode", "--ignore-ctime");
   const directory = source?.directory ?? job.directory;
-  for (const pattern of job.excludes ?? []) args.push(`--exclude=${anchored(pattern, directory)}`);
-  return [...args, "--", ...(source?.present ?? ["."])];
+  return [...args, ...excludeArguments(job.excludes, directory), "--", ...(source?.present ?? ["."])];
 }
+
+const streamArguments = (fileName: string): string[] => ["--stdin", `--stdin-filename=${fileName}`];
+
+const excludeArguments = (patterns: readonly string[] | undefined, directory: string): string[] =>
+  (patterns ?? []).map(pattern => `--exclude=${anchored(pattern, directory)}`);
 
 /** restic matches patterns against the whole path, so "/var" of the volume is "/mnt/volume/var" to it. */
 function anchored(pattern: string, directory: string): string {

@@ -13,7 +13,14 @@ import { copyFrom } from "./verbs/copy";
 import { forget, forgetLater } from "./verbs/forget";
 import { ensureInitialised, identity } from "./verbs/initialise";
 import { prune } from "./verbs/prune";
-import { type DumpOptions, dump, type RestoreOptions, restore } from "./verbs/restore";
+import {
+  type DumpOptions,
+  dump,
+  type RestoredElsewhere,
+  type RestoreOptions,
+  restore,
+  restoreElsewhere,
+} from "./verbs/restore";
 import { type ResticSnapshot, type SnapshotFilter, snapshots } from "./verbs/snapshots";
 import { restoreSize, stats } from "./verbs/stats";
 import { type Feature, type ResticVersion, supports } from "./version";
@@ -169,6 +176,19 @@ export class Repository {
     await this.place.queued("read", `restoring snapshot ${id} of ${this.url}`, options.signal, () =>
       restore(this.place.restic, id, options),
     );
+  }
+
+  /** Restores a snapshot, or dumps one file of it, on another machine, which runs the command. */
+  async restoreElsewhere(id: string, job: RestoredElsewhere): Promise<void> {
+    checkId(id);
+    await this.place.queued("read", `restoring snapshot ${id} of ${this.url}`, job.signal, () =>
+      restoreElsewhere(this.place.restic, id, job),
+    );
+  }
+
+  /** The folder of a repository on this machine; undefined for one that other machines reach too. */
+  get localPath(): string | undefined {
+    return this.place.access.localPath;
   }
 
   /** Writes one file of a snapshot to a stream or to the file or device of that path; returns the bytes. */

@@ -42,7 +42,21 @@ export interface Call extends Omit<Command, "binary" | "environment" | "argument
   waitForLock?: boolean;
   /** called before another attempt after a lock; an answer of false gives up */
   mayRepeat?: () => boolean;
+  /** runs it on another machine */
+  elsewhere?: Elsewhere | undefined;
 }
+
+/** One restic command as another machine needs it. */
+export interface ElsewhereCommand
+  extends Pick<Command, "arguments" | "onLine" | "signal" | "timeoutSeconds"> {
+  /** the variables that reach the repository, all secret; `RESTIC_PASSWORD_FILE` is one of this machine */
+  environment: Record<string, string>;
+  /** PEM file of this machine with the certificates to trust */
+  caCertFile: string | undefined;
+}
+
+/** Runs a restic command to its end on another machine, whatever its exit code; what it says comes here line by line. */
+export type Elsewhere = (command: ElsewhereCommand) => Promise<Finished>;
 
 /** Runs the commands of one repository: environment, deadline, waiting for locks, errors. */
 export class Restic {
@@ -76,7 +90,23 @@ export class Restic {
   /** Runs a command once; throws a ResticError unless the exit code is accepted. */
   async once(call: Call): Promise<Finished> {
     const version = await this.version();
-    const finished = await this.options.runtime.run({
+    const finished = call.elsewhere
+      ? await call.elsewhere({
+          ...call,
+          environment: { ...this.access.environment, RESTIC_REPOSITORY: this.access.url, TZ: "UTC" },
+          caCertFile: this.access.caCertFile,
+        })
+      : await this.runHere(call);
+    const accepted = call.accept ?? [0];
+    // a run that came to its end before it could be stopped has done its work
+    if (finished.exitCode !== undefined && accepted.includes(finished.exitCode)) return finished;
+    if ((finished.killed || finished.stopped) && finished.pid > 0 && takesLock(call))
+      await this.clearOwnLock(finished.pid);
+    throw await this.failure(call, finished, version);
+  }
+
+  private async runHere(call: Call): Promise<Finished> {
+    return this.options.runtime.run({
       ...call,
       binary: await findBinary(this.options.binary),
       stillSeconds: stillSeconds(call, this.access),
@@ -87,12 +117,6 @@ export class Restic {
         ...call.environment,
       }),
     });
-    const accepted = call.accept ?? [0];
-    // a run that came to its end before it could be stopped has done its work
-    if (finished.exitCode !== undefined && accepted.includes(finished.exitCode)) return finished;
-    if ((finished.killed || finished.stopped) && finished.pid > 0 && takesLock(call))
-      await this.clearOwnLock(finished.pid);
-    throw await this.failure(call, finished, version);
   }
 
   /** Runs a command and waits for the repository's lock as long as the options allow. */

@@ -37,9 +37,9 @@ export interface VolumeBackupArgs {
     availabilityZone?: pulumi.Input<string>;
     timeoutSeconds?: pulumi.Input<number>;
   };
-  /** Who reads the volume: 'local' (default), 'server' or 'auto', as ResticBackup's. */
+  /** Who reads the volume: 'local' (default), 'server', 'kubernetes' or 'auto', as ResticBackup's. */
   mover?: ResticBackupArgs["mover"];
-  /** For the movers 'server' and 'auto'. */
+  /** For the movers 'server', 'kubernetes' and 'auto'. */
   moverOptions?: ResticBackupArgs["moverOptions"];
   /** restic's host name. Default: the set's name. */
   host?: ResticBackupArgs["host"];

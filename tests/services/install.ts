@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import {
   chmod,
@@ -55,9 +56,14 @@ export async function exclusively<T>(name: string, step: () => Promise<T>): Prom
 }
 
 /** Runs an installation command at low priority; its output is part of the error when it fails. */
-async function run(command: string, args: string[], environment: NodeJS.ProcessEnv = {}): Promise<string> {
+async function run(
+  command: string,
+  args: string[],
+  environment: NodeJS.ProcessEnv = {},
+  cwd?: string,
+): Promise<string> {
   try {
-    const options = { env: { ...process.env, ...environment }, maxBuffer: 64 << 20 };
+    const options = { env: { ...process.env, ...environment }, maxBuffer: 64 << 20, cwd };
     return (await execFileAsync("nice", ["-n", "10", command, ...args], options)).stdout;
   } catch (error) {
     const { stderr, stdout } = error as { stderr?: string; stdout?: string };
@@ -144,6 +150,20 @@ export async function installVenv(
   return directory;
 }
 
+/** Runs go; throws if there is none. */
+async function go(
+  doing: string,
+  args: string[],
+  environment: NodeJS.ProcessEnv,
+  cwd?: string,
+): Promise<void> {
+  const program = [...(process.env.PATH ?? "").split(":"), "/usr/local/go/bin"]
+    .map(folder => path.join(folder, "go"))
+    .find(candidate => existsSync(candidate));
+  if (!program) throw new Error(`${doing}: go is not installed; install Go 1.26 or newer`);
+  await run(program, args, environment, cwd);
+}
+
 /** Builds a Go program from the module proxy and returns the path of its binary; throws if there is no Go. */
 export async function installGoProgram(module: string, version: string): Promise<string> {
   const directory = path.join(servicesDirectory(), "go", version);
@@ -151,11 +171,34 @@ export async function installGoProgram(module: string, version: string): Promise
   if (existsSync(binary)) return binary;
   return exclusively(`go-${path.basename(module)}`, async () => {
     if (existsSync(binary)) return binary;
-    const go = [...(process.env.PATH ?? "").split(":"), "/usr/local/go/bin"]
-      .map(folder => path.join(folder, "go"))
-      .find(candidate => existsSync(candidate));
-    if (!go) throw new Error(`building ${module}: go is not installed; install Go 1.24 or newer`);
-    await run(go, ["install", `${module}@${version}`], { GOBIN: directory });
+    await go(`building ${module}`, ["install", `${module}@${version}`], { GOBIN: directory });
     return binary;
+  });
+}
+
+/** Builds packages of a Go module of this repository, once for each state of it; returns the folder of the binaries. */
+export async function buildGoModule(source: string, packages: string[], linking: string): Promise<string> {
+  const digest = createHash("sha256").update([...packages, linking].join(" "));
+  for (const file of (await readdir(source, { recursive: true })).sort())
+    if (/\.go$|^go\.(mod|sum)$/.test(file)) digest.update(await readFile(path.join(source, file)));
+  const name = `${path.basename(path.dirname(source))}-${digest.digest("hex").slice(0, 12)}`;
+  const directory = path.join(servicesDirectory(), "go", name);
+  const isBuilt = path.join(directory, "built");
+  if (existsSync(isBuilt)) return directory;
+  return exclusively(`go-${name}`, async () => {
+    if (existsSync(isBuilt)) return directory;
+    await mkdir(directory, { recursive: true });
+    const args = [
+      "build",
+      "-trimpath",
+      "-buildvcs=false",
+      `-ldflags=-s -w ${linking}`,
+      "-o",
+      `${directory}/`,
+      ...packages,
+    ];
+    await go(`building ${source}`, args, { CGO_ENABLED: "0" }, source);
+    await writeFile(isBuilt, "");
+    return directory;
   });
 }

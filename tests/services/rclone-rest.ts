@@ -12,6 +12,8 @@ export interface RestOptions {
   appendOnly?: boolean;
   /** Serve HTTPS with a certificate of `caFile`. Default false. */
   tls?: boolean;
+  /** Where it listens. Default 127.0.0.1. */
+  address?: string;
 }
 
 /** A server of restic's REST protocol that wants a user and a password. */
@@ -50,7 +52,8 @@ export function start(options: RestOptions = {}): Promise<RestHandle> {
     await install();
     const port = await freePort();
     const certificates = options.tls ? await makeCertificates(run, "rclone") : undefined;
-    const url = `${certificates ? "https" : "http"}://127.0.0.1:${port}/`;
+    const { address = "127.0.0.1" } = options;
+    const url = `${certificates ? "https" : "http"}://${address}:${port}/`;
     const dataDirectory = run.path("state/rest");
     await mkdir(dataDirectory, { recursive: true });
     const [user, password] = ["osbackup", "osbackup-secret"];
@@ -59,7 +62,7 @@ export function start(options: RestOptions = {}): Promise<RestHandle> {
       {
         program: "rclone",
         args: [
-          ...["serve", "restic", "--addr", `127.0.0.1:${port}`],
+          ...["serve", "restic", "--addr", `${address}:${port}`],
           ...(options.appendOnly ? ["--append-only"] : []),
           ...(certificates ? ["--cert", certificates.certificateFile, "--key", certificates.keyFile] : []),
           dataDirectory,

@@ -6,6 +6,7 @@ import { UndoList } from "../../base/undo-list";
 import { type AttachedVolume, endAttachments } from "../../cinder/attach-volume";
 import type { Repository } from "../../restic";
 import type { BackupRun, MovedBackup, Mover, RestoreRun } from "../mover";
+import { blockFileName, progressTo, relativePath } from "../words";
 import { cleanUp } from "./clean-up";
 import { hashDevice, overwriteDevice } from "./device";
 import { identityFor, identityTags } from "./identity";
@@ -13,9 +14,6 @@ import { rewrittenLinks, rewrittenLinksTag } from "./links";
 import { mountPathOf } from "./mount-path";
 import { type FileSource, type OpenedVolume, type OpenVolume, openVolume } from "./open-volume";
 import { restoreRoot, rootTags } from "./root";
-
-/** At most one progress line in this time. */
-const progressEveryMs = 30_000;
 
 /** How often a volume that was read is closed, each time with the patience of its traces, and the pause between. */
 const closingTries = 3;
@@ -159,7 +157,6 @@ async function fillDevice(run: RestoreRun, device: OpenedVolume["device"]): Prom
 async function backUp(run: BackupRun, volume: OpenedVolume): Promise<MovedBackup> {
   const content = volume.kind === "fileSystem" ? "file" : "block";
   const repository = run.repository.saying(run.log);
-  let lastLine = Date.now();
   const beside = volume.kind === "fileSystem" ? await besideTheFiles(run, volume, repository) : [];
   const result = await repository.backup({
     ...sourceOf(run, volume),
@@ -168,11 +165,7 @@ async function backUp(run: BackupRun, volume: OpenedVolume): Promise<MovedBackup
     time: run.time,
     timeoutSeconds: run.timeoutSeconds,
     signal: run.signal,
-    onProgress(seen) {
-      if (Date.now() - lastLine < progressEveryMs) return;
-      lastLine = Date.now();
-      run.log(progressLine(seen));
-    },
+    onProgress: progressTo(run.log),
   });
   return {
     ...result,
@@ -188,7 +181,7 @@ function sourceOf(run: BackupRun, volume: OpenedVolume) {
   if (volume.kind === "block") return { stdin: deviceStream(volume) };
   return {
     directory: volume.directory,
-    paths: run.paths.map(relative),
+    paths: run.paths.map(relativePath),
     excludes: run.exclude,
     // a copy's sizes and modification times are the volume's
     ignoreInode: !volume.inodesLast,
@@ -200,7 +193,7 @@ async function besideTheFiles(run: BackupRun, volume: FileSource, repository: Re
   const { directory } = volume;
   const rewritten = (await repository.supports("rawLinks"))
     ? 0
-    : await rewrittenLinks(directory, run.paths.map(relative), run.signal);
+    : await rewrittenLinks(directory, run.paths.map(relativePath), run.signal);
   if (rewritten > 0)
     run.log(
       `warning: the targets of ${rewritten} symbolic links are not UTF-8, restic ${(await repository.version()).text} ` +
@@ -216,22 +209,4 @@ async function besideTheFiles(run: BackupRun, volume: FileSource, repository: Re
 
 function deviceStream(volume: OpenedVolume): { stream: Readable; fileName: string; expectedBytes: number } {
   return { stream: volume.device.open(), fileName: blockFileName, expectedBytes: volume.device.sizeBytes };
-}
-
-/** The one file of a block-mode snapshot. */
-export const blockFileName = "volume.raw";
-
-/** `/var/lib` inside the volume is `var/lib` for restic, which runs at the volume's root. */
-function relative(path: string): string {
-  const trimmed = path.replace(/^\/+/, "").replace(/\/+$/, "");
-  return trimmed === "" ? "." : trimmed;
-}
-
-function progressLine(seen: { bytesDone: number; bytesTotal?: number; etaSeconds?: number }): string {
-  const gib = (bytes: number) => (bytes / 2 ** 30).toFixed(1);
-  const total = seen.bytesTotal
-    ? `/${gib(seen.bytesTotal)} GiB ${Math.floor((100 * seen.bytesDone) / seen.bytesTotal)}%`
-    : " GiB";
-  const eta = seen.etaSeconds === undefined ? "" : ` ETA ${Math.ceil(seen.etaSeconds / 60)} min`;
-  return `Backup: ${gib(seen.bytesDone)}${total}${eta}`;
 }

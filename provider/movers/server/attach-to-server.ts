@@ -1,5 +1,5 @@
-import limited from "p-limit";
 import { pause } from "../../base/pause";
+import { Places } from "../../base/places";
 import { UndoList, undoSignal } from "../../base/undo-list";
 import { type AttachedVolume, detachedByNova } from "../../cinder/attach-volume";
 import { mayPass, volumeKind, waitForStatus } from "../../cinder/watch";
@@ -8,28 +8,6 @@ import { deviceOf } from "./device";
 
 /** How many volumes of ours a server has at most at one time, where nobody says otherwise: virtio takes 26 or so. */
 const defaultMaxAttached = 16;
-
-/** The places of the servers that this process attaches volumes to; one more waits. */
-class Places {
-  readonly #limits = new Map<string, ReturnType<typeof limited>>();
-
-  /** Waits for a place, and returns how it is given back. */
-  async take(serverId: string, atOnce: number): Promise<() => void> {
-    const limit = this.#limits.get(serverId) ?? limited(atOnce);
-    this.#limits.set(serverId, limit);
-    let release = () => {};
-    await new Promise<void>(granted => {
-      void limit(
-        () =>
-          new Promise<void>(done => {
-            release = done;
-            granted();
-          }),
-      );
-    });
-    return release;
-  }
-}
 
 interface Limits {
   timeoutSeconds: number;

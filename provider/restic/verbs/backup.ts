@@ -4,6 +4,7 @@ import {
   BackupReport,
   type BackupResult,
   backupArguments,
+  type ElsewhereJob,
   inspectSource,
   type Source,
   StreamFeed,
@@ -17,19 +18,20 @@ import { list } from "./snapshots";
 
 /** Makes one snapshot and proves that it is in the repository. */
 export async function backup(place: Place, job: BackupJob): Promise<BackupResult> {
-  const what = "stdin" in job ? job.stdin.fileName : resolve(job.directory);
+  const what = "stdin" in job ? job.stdin.fileName : "elsewhere" in job ? job.what : resolve(job.directory);
   const doing = `backing up ${what} to ${place.url}`;
   const feed = "stdin" in job ? new StreamFeed(job.stdin, doing) : undefined;
   try {
-    const source = "stdin" in job ? undefined : await inspectSource(job);
-    const report = new BackupReport(source?.directory, job.onProgress);
+    const source = "directory" in job ? await inspectSource(job) : undefined;
+    const report = new BackupReport(rootOf(job, source), job.onProgress);
     for (const path of source?.missing ?? []) report.add({ path, reason: "does not exist" });
     const id = await place.queued("backup", doing, job.signal, async () => {
       try {
         await runBackup(place, job, doing, report, source, feed);
       } catch (error) {
         // once it has named a snapshot only unlocking can fail, and the work is done
-        if (report.snapshotId === undefined) throw error;
+        if (report.snapshotId === undefined)
+          throw "elsewhere" in job ? await unheard(place, job, error) : error;
         const made = await prove(place, job, doing, report).catch(() => {
           throw notProven(error, report);
         });
@@ -42,7 +44,7 @@ export async function backup(place: Place, job: BackupJob): Promise<BackupResult
     });
     const flaw = flawOf(doing, report, feed);
     if (flaw) throw await withdraw(place, id, flaw);
-    return resultOf(id, job.tags, report);
+    return resultOf(id, "elsewhere" in job ? [...job.tags, ...job.furtherTags()] : job.tags, report);
   } finally {
     feed?.close();
   }
@@ -61,6 +63,7 @@ async function runBackup(
     const finished = await place.restic.call({
       doing,
       arguments: backupArguments(job, source),
+      ...("elsewhere" in job ? { elsewhere: job.elsewhere } : {}),
       // Go takes the working directory's name from PWD: the snapshot shows the path as the caller wrote it
       ...(source ? { cwd: source.directory, environment: { PWD: source.directory } } : {}),
       ...(feed ? { feed: sink => feed.start(sink), mayRepeat: () => feed.repeatable } : {}),
@@ -72,6 +75,7 @@ async function runBackup(
       timeoutSeconds: job.timeoutSeconds,
     });
     report.exitCode = finished.exitCode;
+    if ("elsewhere" in job) for (const path of job.missing()) report.add({ path, reason: "does not exist" });
   } catch (error) {
     if (feed?.failure) throw feed.failure;
     if (error instanceof ResticError && /snapshot is empty/.test(error.message))
@@ -118,6 +122,32 @@ async function withdraw(place: Place, id: string, flaw: ResticError): Promise<Re
       { ...flaw, remaining: [id] },
     );
   }
+}
+
+function rootOf(job: BackupJob, source: Source | undefined): string | undefined {
+  if ("elsewhere" in job) return "directory" in job.source ? job.source.directory : undefined;
+  return source?.directory;
+}
+
+/**
+ * The failure of a backup whose end was not heard: the machine that made it may be gone, and its last words with it. So
+ * the repository is asked, and where it does not answer, a snapshot may be there.
+ */
+async function unheard(place: Place, job: ElsewhereJob, error: unknown): Promise<unknown> {
+  const made = await list(
+    place,
+    ["snapshots", "--json", "--no-lock", `--tag=${job.tags.join(",")}`],
+    undefined,
+  ).then(
+    found => found.at(-1)?.id,
+    () => "unknown",
+  );
+  if (made === undefined) return error;
+  const { kind, message } =
+    error instanceof ResticError
+      ? error
+      : { kind: "failed" as const, message: String((error as Error).message) };
+  return new ResticError(kind, message, { made });
 }
 
 /** The failure, with the snapshot that may be there all the same. */

@@ -4,7 +4,7 @@ import { basename, dirname, join, posix, resolve } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { escapePattern } from "../backup";
 import { ResticError } from "../errors";
-import type { Restic } from "../restic";
+import type { Elsewhere, Restic } from "../restic";
 import { supports } from "../version";
 
 /** What to restore, and to where. */
@@ -62,6 +62,32 @@ export async function restore(restic: Restic, id: string, options: RestoreOption
     throw differences.explain(error, doing);
   } finally {
     if (!native) await rm(staging, { recursive: true, force: true });
+  }
+}
+
+/** One restic command that another machine runs to write a snapshot's data, and what it says of it. */
+export interface RestoredElsewhere {
+  elsewhere: Elsewhere;
+  /** the command's: `restore` or `dump` */
+  arguments: string[];
+  /** where to, for messages */
+  target: string;
+  signal?: AbortSignal | undefined;
+  timeoutSeconds?: number | undefined;
+}
+
+/** Restores on another machine. */
+export async function restoreElsewhere(
+  restic: Restic,
+  id: string,
+  { target, ...job }: RestoredElsewhere,
+): Promise<void> {
+  const doing = `restoring snapshot ${id} of ${restic.access.shownUrl} to ${target}`;
+  const differences = new Differences();
+  try {
+    await restic.call({ ...job, doing, onLine: line => differences.line(line) });
+  } catch (error) {
+    throw differences.explain(error, doing);
   }
 }
 

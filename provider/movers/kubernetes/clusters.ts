@@ -1,0 +1,68 @@
+import { Places } from "../../base/places";
+import {
+  asSentence,
+  type Cluster,
+  cinderDriver,
+  isMissing,
+  openCluster,
+  statusOf,
+} from "../../kubernetes/cluster";
+import { Feed } from "./feed";
+import type { KubernetesOptions } from "./options";
+
+/** What the Jobs of one namespace have in common. */
+export interface Site {
+  cluster: Cluster;
+  namespace: string;
+  feed: Feed;
+  /** Waits until there may be one Job more; returns how its place is given back. */
+  place(): Promise<() => void>;
+}
+
+/** How many Jobs there are at most at one time, where nobody says otherwise. */
+const defaultMaxJobs = 10;
+
+/** The clusters that this process uses, each opened once. */
+export class Clusters {
+  readonly #sites = new Map<string, Promise<Site>>();
+  readonly #places = new Places();
+
+  /** Opens a namespace of a cluster, which must have the driver. */
+  site(options: KubernetesOptions): Promise<Site> {
+    const { kubeconfig, context, namespace, maxJobs = defaultMaxJobs } = options;
+    const key = JSON.stringify([kubeconfig, context, namespace]);
+    let site = this.#sites.get(key);
+    if (!site) {
+      site = (async () => {
+        const cluster = await openCluster({ kubeconfig, context });
+        await hasDriver(cluster);
+        const where = namespace ?? cluster.namespace;
+        return {
+          cluster,
+          namespace: where,
+          feed: new Feed(cluster, where),
+          place: () => this.#places.take(key, maxJobs),
+        };
+      })();
+      this.#sites.set(key, site);
+      // another run, or another set, may find it open
+      site.catch(() => this.#sites.delete(key));
+    }
+    return site;
+  }
+}
+
+/** Without the driver a pod waits for its volume for ever, and not one event says why. Who may not look is believed. */
+async function hasDriver({ storage }: Cluster): Promise<void> {
+  const doing = `looking for the driver ${cinderDriver}`;
+  const rights = "the verbs get for csidrivers and list for csinodes";
+  try {
+    await storage.readCSIDriver({ name: cinderDriver });
+    const { items } = await storage.listCSINode();
+    if (items.some(({ spec }) => (spec.drivers ?? []).some(({ name }) => name === cinderDriver))) return;
+  } catch (error) {
+    if (statusOf(error) === 403) return;
+    if (!isMissing(error)) asSentence(doing, { rights })(error);
+  }
+  throw new Error(`${doing}: no node of the cluster has it; install cinder-csi-plugin, or use another mover`);
+}
