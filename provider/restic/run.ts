@@ -48,6 +48,9 @@ export interface Finished {
 
 const clearLine = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*[A-Za-z]`, "g");
 
+/** A line as it reads, without what makes a terminal clear it. */
+export const withoutControls = (line: string): string => line.replace(clearLine, "");
+
 /**
  * From SIGINT to SIGKILL, in seconds; restic removes its lock in that time, but first writes what is on its way, however
  * slow the repository is. `orphanedSeconds` where nobody is left who waits: the lock of a dead process of this machine
@@ -142,7 +145,7 @@ async function follow(
   const stderr: string[] = [];
   errors.onLine(raw => {
     // restic clears the terminal's line even where there is none
-    const line = raw.replace(clearLine, "");
+    const line = withoutControls(raw);
     command.onErrorLine?.(line);
     stillness.says(line);
     if (stderr.length >= mostErrorLines.first + mostErrorLines.last) stderr.splice(mostErrorLines.first, 1);

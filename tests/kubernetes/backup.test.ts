@@ -1,107 +1,82 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { randomBytes } from "node:crypto";
+import { open, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { makeExt4Image } from "../../devcloud";
-import { Driver, type Properties } from "../../provider/driver/driver";
-import { World } from "../../provider/driver/world";
-import { openRepository } from "../../provider/restic";
-import { type RestHandle, start as startRest } from "../services/rclone-rest";
-import { type NodeCloud, nodeAddress, startNodeCloud } from "./cloud";
-import { images } from "./install";
-
-const password = "a-password-nobody-must-see";
+import { Lab } from "./lab";
 
 describe("the mover 'kubernetes' on a real node with the real driver", () => {
-  let node: NodeCloud;
-  let rest: RestHandle;
-  let work: string;
-  let lines: string[];
-  let repositories = 0;
-  let repository: { url: string; password: string };
+  let lab: Lab;
 
   before(async function () {
     this.timeout(240_000);
-    work = await mkdtemp(path.join(tmpdir(), "osbackup-node-"));
-    node = await startNodeCloud();
-    rest = await startRest({ address: nodeAddress });
+    lab = await Lab.start();
   });
-  after(async () => {
-    await rest?.stop();
-    await node?.stop();
-    await rm(work, { recursive: true, force: true });
-  });
-  beforeEach(async () => {
-    lines = [];
-    repository = { url: rest.repository(`repository-${repositories++}`), password };
-    await openRepository(repository).ensureInitialised();
-  });
-
-  const world = () => new World({}, line => lines.push(line), node.devcloud.environment);
-  const kubernetes = { image: images.restic };
-
-  async function volumeWith(files: Record<string, string>): Promise<string> {
-    const folder = await mkdtemp(path.join(work, "files-"));
-    for (const [name, text] of Object.entries(files)) {
-      await mkdir(path.dirname(path.join(folder, name)), { recursive: true });
-      await writeFile(path.join(folder, name), text);
-    }
-    const imageFile = `${folder}.img`;
-    await makeExt4Image(imageFile, { fromDirectory: folder, sizeMib: 32 });
-    return (await node.devcloud.addVolume({ name: "data", imageFile, attachedTo: true })).id;
-  }
-
-  async function made(type: string, given: Properties): Promise<Properties> {
-    const driver = new Driver(world());
-    const { inputs, refusals } = await driver.check(type, undefined, given);
-    assert.deepEqual(refusals, []);
-    const { id, outputs } = await driver.create(type, inputs);
-    return { ...inputs, ...outputs, id };
-  }
-  async function backup(name: string, volumeId: string, more: Properties = {}): Promise<Properties> {
-    const { snapshotId } = await made("CinderSnapshot", { owner: `shop/prod/${name}-snapshot`, volumeId });
-    return made("ResticBackup", {
-      owner: `shop/prod/${name}`,
-      snapshotId,
-      temporaryVolume: { owner: `shop/prod/${name}-volume` },
-      repository,
-      mover: "kubernetes",
-      moverOptions: { kubernetes },
-      ...more,
-    });
-  }
-  async function nothingLeft(): Promise<void> {
-    const { core, batch, storage } = node.cluster;
-    const namespace = "default";
-    const found = await Promise.all([
-      batch.listNamespacedJob({ namespace }),
-      core.listNamespacedPod({ namespace }),
-      core.listNamespacedPersistentVolumeClaim({ namespace }),
-      core.listPersistentVolume(),
-      core.listNamespacedSecret({ namespace }),
-      storage.listVolumeAttachment(),
-    ]);
-    assert.deepEqual(
-      found.flatMap(({ items }) => items.map(({ metadata }) => metadata?.name)),
-      [],
-    );
-    const temporary = node.devcloud
-      .volumes()
-      .filter(({ metadata }) => metadata["osbackup-role"] === "temporary");
-    assert.deepEqual(temporary, []);
-  }
+  beforeEach(() => lab.fresh());
 
   it("backs up a volume by a Job, and leaves nothing in the cluster", async () => {
-    const volumeId = await volumeWith({ "a.txt": "what is on the volume\n", "var/b.txt": "more\n" });
-    const { resticSnapshotId } = await backup("set", volumeId);
-    assert.match(
-      lines.join("\n"),
-      /Succeeded: restic snapshot .* by Job in namespace default, ext4/,
-      lines.join("\n"),
-    );
-    const [snapshot] = await openRepository(repository).snapshots();
+    const volumeId = await lab.volumeWith({ "a.txt": "what is on the volume\n", "var/b.txt": "more\n" });
+    const { resticSnapshotId } = await lab.backup("set", volumeId);
+    assert.match(lab.said, /Succeeded: restic snapshot .* by Job in namespace default, ext4/, lab.said);
+    const [snapshot] = await lab.open().snapshots();
     assert.equal(snapshot?.id, resticSnapshotId);
     assert.ok(snapshot?.tags.includes("root=755:0:0"), snapshot?.tags.join(" "));
-    await nothingLeft();
+    await lab.nothingLeft();
+  });
+
+  it("restores files into a new volume, with the root folder's mode and owner", async () => {
+    const volumeId = await lab.volumeWith({ "a.txt": "what is on the volume\n" });
+    const { resticSnapshotId } = await lab.backup("set", volumeId);
+    for (const fileSystem of ["ext4", "xfs"] as const) {
+      const restored = await lab.made("VolumeRestore", {
+        owner: `shop/prod/back-${fileSystem}`,
+        resticSnapshotId,
+        ...lab.moving(),
+        fileSystem,
+        verify: true,
+      });
+      assert.equal(await lab.read(String(restored.volumeId), "a.txt"), "what is on the volume\n");
+      assert.equal(restored.verified, true);
+    }
+    await lab.nothingLeft();
+  });
+
+  it("takes an xfs volume for what it is", async () => {
+    const volumeId = await lab.volumeWith({ "a.txt": "on xfs\n" }, { fileSystem: "xfs" });
+    await lab.backup("set", volumeId);
+    assert.match(lab.said, /cannot be mounted as ext4, trying xfs[\s\S]*by Job in namespace default, xfs/);
+    await lab.nothingLeft();
+  });
+
+  it("never formats what it does not know: such a volume is read, and restored, as a device", async () => {
+    const image = path.join(lab.work, "raw.img");
+    const bytes = randomBytes(3 << 20);
+    await writeFile(image, bytes);
+    const volumeId = await lab.volumeOf(image);
+    const { resticSnapshotId } = await lab.backup("set", volumeId);
+    assert.match(lab.said, /as ext4, trying raw device[\s\S]*the raw device/);
+    const { volumeId: restored } = await lab.made("VolumeRestore", {
+      owner: "shop/prod/back",
+      resticSnapshotId,
+      ...lab.moving(),
+      verify: true,
+    });
+    const file = await open(await lab.imageOf(String(restored)));
+    const { buffer } = await file.read(Buffer.alloc(bytes.length), 0, bytes.length, 0);
+    await file.close();
+    assert.ok(buffer.equals(bytes));
+    assert.ok((await readFile(await lab.imageOf(volumeId))).subarray(0, bytes.length).equals(bytes));
+    await lab.nothingLeft();
+  });
+
+  it("says which paths are not there, and that there is nothing at all", async () => {
+    const volumeId = await lab.volumeWith({ "a.txt": "1\n" });
+    await assert.rejects(
+      lab.backup("some", volumeId, { paths: ["/a.txt", "/not/there"] }),
+      /could not read not\/there \(does not exist\); snapshot .* is kept, marked 'partial'/,
+    );
+    await assert.rejects(lab.backup("none", volumeId, { paths: ["/not/there"] }), /none of the paths exist/);
+    const empty = await lab.volumeWith({});
+    await assert.rejects(lab.backup("empty", empty), /no file was backed up|there are no files/);
+    await lab.nothingLeft();
   });
 });

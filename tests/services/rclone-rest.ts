@@ -22,6 +22,8 @@ export interface RestHandle extends ServiceHandle {
   password: string;
   /** With TLS, the authority that has signed its certificate. */
   caFile?: string;
+  /** Of its process, for those that stop and continue it. */
+  pid: number;
   /** Folder of the repositories. */
   dataDirectory: string;
   /** The address of a repository as restic takes it, with user and password in it. */
@@ -87,6 +89,7 @@ export function start(options: RestOptions = {}): Promise<RestHandle> {
       stop: () => run.stopProcesses(["rclone"]),
       user,
       password,
+      pid: run.processes().find(({ name }) => name === "rclone")?.pid as number,
       ...(certificates ? { caFile: certificates.caFile } : {}),
       dataDirectory,
       repository: path => `rest:${url.replace("://", `://${user}:${password}@`)}${path}/`,

@@ -5,6 +5,7 @@ import { undoSignal } from "../../base/undo-list";
 import { type Session, volumes } from "../../openstack";
 import { type Repository, ResticError } from "../../restic";
 import type { ElsewhereCommand } from "../../restic/restic";
+import { withoutControls } from "../../restic/run";
 import { mountPathOf } from "../local/mount-path";
 import type { BackupRun, MovedBackup, Mover, RestoreRun } from "../mover";
 import { blockFileName, progressTo, relativePath } from "../words";
@@ -12,7 +13,7 @@ import type { Clusters, Site } from "./clusters";
 import { certificates, nameOf, type Shape, shapeName, type Task } from "./objects";
 import type { KubernetesOptions } from "./options";
 import { leftOf, removeObjects } from "./remove-objects";
-import { beginJob, deadlineOf, runningJob, shapeOfJob, UnreadableVolume, watchJob } from "./run-job";
+import { adoptableJob, beginJob, deadlineOf, shapeOfJob, UnreadableVolume, watchJob } from "./run-job";
 import { backUpDevice, backUpFiles, nothingFound, otherBytes, restoreDevice, restoreFiles } from "./scripts";
 
 /**
@@ -258,7 +259,7 @@ class Pods {
       hasCertificates: trusted.length > 0,
       environment: { ...plainVariables(command), RESTIC_PROGRESS_FPS: "0.1" },
     };
-    const adopted = this.#tries++ === 0 ? await runningJob(this.site, ready) : undefined;
+    const adopted = this.#tries++ === 0 ? await adoptableJob(this.site, ready) : undefined;
     if (adopted !== undefined) {
       this.hasAdopted = true;
       this.given.log(`going on with Job ${nameOf(task.owner, task.volumeId)}, which a killed run began`);
@@ -277,7 +278,8 @@ class Pods {
     const errors: string[] = [];
     let hasSummary = false;
     const exitCode = await watchJob(this.site, task, uid, {
-      onLine: line => {
+      onLine: given => {
+        const line = withoutControls(given);
         if (this.heard.take(line)) return;
         if (/^\{"message_type":"summary"/.test(line)) hasSummary = true;
         if (!/^\{"message_type":"(status|verbose_status|summary)"/.test(line)) errors.push(line);

@@ -40,8 +40,8 @@ export class UnreadableVolume extends Error {
 export const deadlineOf = (timeoutSeconds: number, startTimeoutSeconds = defaultStartSeconds): number =>
   timeoutSeconds + startTimeoutSeconds;
 
-/** The Job of that name, where it is there and has not ended. */
-async function unfinished({ cluster, namespace }: Site, name: string): Promise<V1Job | undefined> {
+/** The Job of that name, where it is there and has not failed. */
+async function begunJob({ cluster, namespace }: Site, name: string): Promise<V1Job | undefined> {
   const found = await cluster.batch
     .readNamespacedJob({ name, namespace })
     .catch((error: unknown) =>
@@ -49,19 +49,19 @@ async function unfinished({ cluster, namespace }: Site, name: string): Promise<V
         ? undefined
         : asSentence(`looking for Job ${name}`, { rights: "the verb get for jobs there" })(error),
     );
-  const hasEnded = found?.status?.conditions?.some(({ type }) =>
-    ["Complete", "SuccessCriteriaMet", "Failed", "FailureTarget"].includes(type),
+  const hasFailed = found?.status?.conditions?.some(
+    ({ type }) => type === "Failed" || type === "FailureTarget",
   );
-  return hasEnded || found?.metadata?.deletionTimestamp !== undefined ? undefined : found;
+  return hasFailed || found?.metadata?.deletionTimestamp !== undefined ? undefined : found;
 }
 
 /** As what a Job that a killed run has begun reads the volume. */
 export const shapeOfJob = async (site: Site, name: string): Promise<string | undefined> =>
-  (await unfinished(site, name))?.metadata?.annotations?.["osbackup-shape"];
+  (await begunJob(site, name))?.metadata?.annotations?.["osbackup-shape"];
 
-/** The uid of a Job that a killed run has begun with the same command and that has not ended; undefined without one. */
-export async function runningJob(site: Site, task: Task): Promise<string | undefined> {
-  const metadata = (await unfinished(site, nameOf(task.owner, task.volumeId)))?.metadata;
+/** The uid of a Job that a killed run has begun with the same command and that has not failed; undefined without one. */
+export async function adoptableJob(site: Site, task: Task): Promise<string | undefined> {
+  const metadata = (await begunJob(site, nameOf(task.owner, task.volumeId)))?.metadata;
   return metadata?.annotations?.["osbackup-command"] === digestOf(task) ? metadata.uid : undefined;
 }
 
@@ -172,9 +172,10 @@ function endOf(
     let patience: NodeJS.Timeout | undefined;
     let impatientSince: number | undefined;
     let saying: NodeJS.Timeout | undefined;
+    let ending: NodeJS.Timeout | undefined;
     let last: string | undefined;
     const done = (finish: () => void) => {
-      for (const timer of [overdue, patience, saying]) clearTimeout(timer);
+      for (const timer of [overdue, patience, saying, ending]) clearTimeout(timer);
       signal?.removeEventListener("abort", cancelled);
       leave?.();
       leave = () => {};
@@ -217,7 +218,11 @@ function endOf(
     site.feed
       .follow(uid, seen => {
         const verdict = verdictOf(seen);
-        if (verdict.state === "failed") return fail(new Error(verdict.why));
+        if (verdict.state === "failed") {
+          if (verdict.afterSeconds === undefined) return fail(new Error(verdict.why));
+          ending ??= setTimeout(() => fail(new Error(verdict.why)), verdict.afterSeconds * 1000);
+          return;
+        }
         if (verdict.state === "starting") return waits(verdict);
         for (const timer of [patience, saying]) clearTimeout(timer);
         const pod = seen.pod?.metadata?.name ?? "";

@@ -16,10 +16,14 @@ export type Verdict =
   | { state: "starting"; why: string; patienceSeconds?: number; unreadable?: boolean }
   | { state: "running" }
   | { state: "ended"; exitCode: number; message: string }
-  | { state: "failed"; why: string };
+  /** `afterSeconds`: unless something else is seen in that time. */
+  | { state: "failed"; why: string; afterSeconds?: number };
 
 /** An image that is not there now may be there in a moment, and so may a Secret. */
 const shortPatienceSeconds = 60;
+
+/** How long a pod may take to end whose Job is given up. */
+const endingSeconds = 90;
 
 /**
  * Tells apart how a Job goes. One pod, never started again; most of what keeps it from starting never fails by itself,
@@ -49,6 +53,8 @@ function endOf(pod: V1Pod, isGone: boolean): Verdict | undefined {
     return { state: "failed", why: `${name} cannot start its container: ${ended.message ?? ended.reason}` };
   const disruption = disruptionOf(pod);
   if (ended.exitCode !== 0 && disruption) return { state: "failed", why: `${name} ${disruption}` };
+  if (ended.exitCode !== 0 && (isGone || pod.metadata?.deletionTimestamp !== undefined))
+    return { state: "failed", why: `${name} was deleted before its end` };
   // why the kernel or the kubelet has ended it is told a moment later
   if (ended.exitCode >= 128 && !isGone && status?.phase !== "Failed") return { state: "running" };
   return { state: "ended", exitCode: ended.exitCode, message: ended.message ?? "" };
@@ -82,9 +88,10 @@ function brokenOff({ job, pod, podIsGone }: Seen): Verdict | undefined {
     return { state: "failed", why: `${nameOf(pod)} ${disruption}` };
   if (failed) {
     const what = `${failed.reason ?? "Failed"}: ${failed.message ?? ""}`.trimEnd();
-    // the Job is given up while its pod has not ended: whoever could end it does not answer
-    const where = pod ? `; ${nameOf(pod)} has not ended, its node may be lost` : "";
-    return { state: "failed", why: `${what}${where}` };
+    if (!pod) return { state: "failed", why: what };
+    // the Job is given up, and its pod about to say why; or whoever could end it does not answer
+    const why = `${what}; ${nameOf(pod)} has not ended, its node may be lost`;
+    return { state: "failed", why, afterSeconds: endingSeconds };
   }
   if (job?.metadata?.deletionTimestamp !== undefined)
     return { state: "failed", why: `Job ${job.metadata.name} is being deleted by somebody else` };
