@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { unreachable } from "../movers/kubernetes/kubernetes-mover";
+import type { MoverName } from "../movers/registry";
 import { locate, type RepositoryAccess } from "../restic";
 import type { Refusal } from "./resource";
 
@@ -37,6 +39,17 @@ export function accessRules(access: Partial<z.output<typeof repositoryAccess>>, 
     ...(typeof found === "string" && found !== "" ? [{ property: `${prefix}url`, reason: found }] : []),
     ...passwordRules(access, prefix),
   ];
+}
+
+/** What is wrong with a repository for those who move the bytes. */
+export function moverRules(given: {
+  mover?: MoverName | undefined;
+  repository?: Partial<z.output<typeof repositoryAccess>> | undefined;
+}): Refusal[] {
+  const found = given.repository?.url === undefined ? undefined : locate(given.repository.url);
+  if (given.mover !== "kubernetes" || found === undefined || typeof found === "string") return [];
+  const reason = unreachable(found.localPath);
+  return reason === undefined ? [] : [{ property: "repository.url", reason }];
 }
 
 function passwordRules(access: Partial<z.output<typeof repositoryAccess>>, prefix: string): Refusal[] {

@@ -1,6 +1,6 @@
 import { timingRules } from "./inputs";
 import { pointSet } from "./point-set";
-import { accessOf, accessRules } from "./repository-access";
+import { accessOf, accessRules, moverRules } from "./repository-access";
 import { resourceType } from "./resource";
 import { inputs, outputs } from "./restic-backup-schema";
 import { resticStore } from "./restic-store";
@@ -17,6 +17,7 @@ export const resticBackup = resourceType({
   rules: given => [
     ...timingRules({ timeZone: given.timeZone, retention: given.retention }),
     ...(given.repository ? accessRules(given.repository, "repository.") : []),
+    ...moverRules(given),
     ...(given.onFailure === "cleanup" && "source" in given && given.source === undefined
       ? [
           {

@@ -9,7 +9,7 @@ import type { Volume } from "../openstack/volumes";
 import { pointsAmong } from "../operations/restic-set";
 import { keepRestored, restoreVolume } from "../operations/restore-volume";
 import type { Repository, ResticSnapshot } from "../restic";
-import { accessOf, accessRules, type repositoryAccess } from "./repository-access";
+import { accessOf, accessRules, moverRules, type repositoryAccess } from "./repository-access";
 import { type Context, type Refusal, resourceType } from "./resource";
 import { type Inputs, inputs, type Outputs, outputs } from "./volume-restore-schema";
 
@@ -26,7 +26,8 @@ export const volumeRestore = resourceType({
       refusals.push({ property: "snapshotId", reason: "give snapshotId or resticSnapshotId, not both" });
     if (given.resticSnapshotId === "latest" && given.backupOwner === undefined)
       refusals.push({ property: "backupOwner", reason: "'latest' needs the owner of the backup" });
-    if (given.repository) refusals.push(...accessRules(given.repository, "repository."));
+    if (given.repository)
+      refusals.push(...accessRules(given.repository, "repository."), ...moverRules(given));
     return refusals;
   },
 

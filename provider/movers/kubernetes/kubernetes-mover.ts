@@ -25,16 +25,30 @@ export function kubernetesMover(options: KubernetesOptions, clusters: Clusters):
     synchronize: run => inPlace(options, clusters, run, site => synchronize(site, options, run)),
     restore: run => inPlace(options, clusters, run, site => restore(site, options, run)),
 
-    async cleanup({ owner, log }) {
-      const site = await clusters.site(options);
-      const names = await leftOf(site, owner);
-      for (const name of names) {
-        await removeObjects(site, name);
-        log(`cleaned up after an earlier run: ${name} in namespace ${site.namespace}`);
+    // A cluster that is away does not keep the volume, which Cinder would not give up where a pod still has it.
+    async cleanup(run) {
+      try {
+        return await cleanUp(await clusters.site(options), run);
+      } catch (error) {
+        run.log(`warning: what is left in the cluster stays until the next run: ${(error as Error).message}`);
+        return [];
       }
-      return names;
     },
   };
+}
+
+/** Removes all that runs of this owner have left in the cluster, except what has the name of the run that begins. */
+async function cleanUp(
+  site: Site,
+  { owner, log }: Pick<BackupRun, "owner" | "log">,
+  except?: string,
+): Promise<string[]> {
+  const names = (await leftOf(site, owner)).filter(name => name !== except);
+  for (const name of names) {
+    await removeObjects(site, name);
+    log(`cleaned up after an earlier run: ${name} in namespace ${site.namespace}`);
+  }
+  return names;
 }
 
 /** Waits for a place among the Jobs; whatever becomes of the run, nothing of it stays in the cluster. */
@@ -50,6 +64,7 @@ async function inPlace<T>(
   const name = nameOf(run.owner, run.volumeId);
   try {
     run.signal?.throwIfAborted();
+    await cleanUp(site, run, name);
     const result = await use(site).catch(async (error: unknown) => {
       await removeObjects(site, name, undoSignal(run.signal)).catch((left: Error) =>
         run.log(`left behind, the next run finds it: ${left.message}`),

@@ -137,14 +137,19 @@ async function bound(
  */
 export async function watchJob(site: Site, task: Task, uid: string, watching: Watching): Promise<number> {
   let log: PodLog | undefined;
-  const logOf = (pod: string) => (log ??= new PodLog(site, pod, watching.onLine));
+  let lines = 0;
+  const onLine = (line: string) => {
+    lines++;
+    watching.onLine(line);
+  };
+  const logOf = (pod: string) => (log ??= new PodLog(site, pod, onLine));
   try {
     const { exitCode, message, pod } = await endOf(site, task, uid, watching, pod => logOf(pod).follow());
-    const unread = await logOf(pod).finish(watching.isComplete);
-    if (unread !== undefined) {
-      if (exitCode === 0) throw new Error(`pod ${pod} has ended well, but its log cannot be read: ${unread}`);
-      for (const line of message.split("\n")) if (line !== "") watching.onLine(line);
-    }
+    const unread = await logOf(pod).finish(() => exitCode !== 0 || watching.isComplete());
+    if (exitCode === 0 && unread !== undefined)
+      throw new Error(`pod ${pod} has ended well, but its log cannot be read: ${unread}`);
+    // the last lines stand in the pod's state too
+    if (lines === 0) for (const line of message.split("\n")) if (line !== "") onLine(line);
     return exitCode;
   } finally {
     log?.close();

@@ -1,0 +1,258 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { type Devcloud, startDevcloud } from "../../../../devcloud";
+import { Driver, type Properties } from "../../../../provider/driver/driver";
+import { World } from "../../../../provider/driver/world";
+import { managed, ownerLabel } from "../../../../provider/movers/kubernetes/objects";
+import { mountPathOf } from "../../../../provider/movers/local/mount-path";
+import { openRepository } from "../../../../provider/restic";
+import { needs } from "../../../needs";
+import { type RestHandle, start as startRest } from "../../../services/rclone-rest";
+import { FakeCluster } from "./fake-cluster";
+
+const password = "a-password-nobody-must-see";
+
+describe("the mover 'kubernetes'", function () {
+  this.timeout(60_000);
+  let cluster: FakeCluster;
+  let cloud: Devcloud;
+  let rest: RestHandle;
+  let work: string;
+  let lines: string[];
+  let repository: { url: string; password: string };
+  let volumeId: string;
+  const inherited = process.env.OSBACKUP_MOUNT_DIRECTORY;
+
+  before(async function () {
+    needs(this, "rclone");
+    rest = await startRest();
+  });
+  after(() => rest?.stop());
+  beforeEach(async () => {
+    work = mkdtempSync(path.join(tmpdir(), "osbackup-kubernetes-mover-"));
+    process.env.OSBACKUP_MOUNT_DIRECTORY = path.join(work, "mnt");
+    lines = [];
+    [cluster, cloud] = await Promise.all([FakeCluster.start(), startDevcloud({ statusDelayMs: 10 })]);
+    repository = { url: rest.repository(path.basename(work)), password };
+    await openRepository(repository).ensureInitialised();
+    volumeId = (await cloud.addVolume({ name: "data", sizeGib: 1 })).id;
+  });
+  afterEach(async () => {
+    await Promise.all([cluster.stop(), cloud.stop()]);
+    rmSync(work, { recursive: true, force: true });
+    if (inherited === undefined) delete process.env.OSBACKUP_MOUNT_DIRECTORY;
+    else process.env.OSBACKUP_MOUNT_DIRECTORY = inherited;
+  });
+
+  /** The folder that stands for the volume of a set in its pod. */
+  async function filled(owner: string, files: Record<string, string>): Promise<string> {
+    const folder = mountPathOf(owner);
+    await mkdir(folder, { recursive: true });
+    for (const [name, text] of Object.entries(files)) await writeFile(path.join(folder, name), text);
+    return folder;
+  }
+  async function made(type: string, given: Properties): Promise<Properties> {
+    const driver = new Driver(new World({}, line => lines.push(line), cloud.environment));
+    const { inputs, refusals } = await driver.check(type, undefined, given);
+    assert.deepEqual(refusals, []);
+    const { id, outputs } = await driver.create(type, inputs);
+    return { ...inputs, ...outputs, id };
+  }
+  const moving = (kubernetes: Properties = {}): Properties => ({
+    repository,
+    mover: "kubernetes",
+    moverOptions: { kubernetes: { kubeconfig: cluster.kubeconfig, ...kubernetes } },
+  });
+  async function backup(
+    name: string,
+    kubernetes: Properties = {},
+    more: Properties = {},
+  ): Promise<Properties> {
+    const { snapshotId } = await made("CinderSnapshot", { owner: `shop/prod/${name}-snapshot`, volumeId });
+    return made("ResticBackup", {
+      owner: `shop/prod/${name}`,
+      snapshotId,
+      temporaryVolume: { owner: `shop/prod/${name}-volume` },
+      ...moving(kubernetes),
+      ...more,
+    });
+  }
+  function nothingLeft(): void {
+    const kinds = ["jobs", "pods", "persistentvolumeclaims", "persistentvolumes", "secrets"];
+    assert.deepEqual(
+      kinds.flatMap(kind => cluster.rows(kind).map(({ metadata }) => `${kind}/${metadata.name}`)),
+      [],
+    );
+    assert.deepEqual(
+      cloud.volumes().filter(({ metadata }) => metadata["osbackup-role"] === "temporary"),
+      [],
+    );
+  }
+
+  it("makes Secret, volume, claim and Job in this order, and removes them again", async () => {
+    await filled("shop/prod/set", { "a.txt": "what is on the volume\n" });
+    const seen: Record<string, ReturnType<FakeCluster["rows"]>[number] | undefined> = {};
+    cluster.become = () => {
+      for (const kind of ["jobs", "persistentvolumes", "persistentvolumeclaims", "secrets"])
+        seen[kind] = cluster.rows(kind)[0];
+      return undefined;
+    };
+    const { resticSnapshotId } = await backup("set", {
+      image: "registry/restic:1",
+      resources: { limits: { cpu: "1" } },
+    });
+    assert.match(
+      lines.join("\n"),
+      /Succeeded: restic snapshot .* 1 files.* by Job in namespace backups, ext4/,
+    );
+    const [snapshot] = await openRepository(repository).snapshots();
+    assert.equal(snapshot?.id, resticSnapshotId);
+    assert.match(snapshot?.tags.join(" ") ?? "", /root=\d+:\d+:\d+ root-mtime=\d+/);
+    assert.deepEqual(
+      cluster.requests.filter(one => one.startsWith("POST")).map(one => one.split("/").at(-1)),
+      ["secrets", "persistentvolumes", "persistentvolumeclaims", "jobs"],
+    );
+    const { persistentvolumes, persistentvolumeclaims, jobs, secrets } = seen;
+    assert.deepEqual(persistentvolumes?.spec.mountOptions, ["ro"]);
+    assert.equal(persistentvolumes?.spec.claimRef.name, persistentvolumeclaims?.metadata.name);
+    assert.equal(persistentvolumes?.spec.persistentVolumeReclaimPolicy, "Retain");
+    assert.equal(persistentvolumeclaims?.spec.volumeName, persistentvolumes?.metadata.name);
+    assert.equal(secrets?.stringData.RESTIC_PASSWORD, password);
+    const text = JSON.stringify([jobs, persistentvolumes, persistentvolumeclaims]);
+    for (const secret of [password, rest.password])
+      assert.ok(!text.includes(secret), "no secret outside the Secret");
+    assert.equal(jobs?.spec.backoffLimit, 0);
+    assert.equal(jobs?.spec.template.spec.containers[0].image, "registry/restic:1");
+    nothingLeft();
+  });
+
+  it("takes the repository's variables from a Secret that is there, and leaves that", async () => {
+    await filled("shop/prod/set", { "a.txt": "1\n" });
+    let names: string[] = [];
+    cluster.become = pod => {
+      names = cluster.rows("secrets").map(({ metadata }) => metadata.name);
+      assert.equal(pod.spec.containers[0].envFrom[0].secretRef.name, "restic");
+      return {
+        phase: "Failed",
+        containerStatuses: [
+          {
+            state: {
+              terminated: { exitCode: 1, reason: "Error", message: "Fatal: wrong password or no key found" },
+            },
+          },
+        ],
+      };
+    };
+    await assert.rejects(backup("set", { repositorySecret: "restic" }), /wrong password or no key found/);
+    assert.deepEqual(names, []);
+    nothingLeft();
+  });
+
+  it("restores files, and gives the root folder back its mode", async () => {
+    await filled("shop/prod/set", { "a.txt": "what is on the volume\n" });
+    const { resticSnapshotId } = await backup("set");
+    const folder = await filled("shop/prod/back", {});
+    await made("VolumeRestore", { owner: "shop/prod/back", resticSnapshotId, ...moving(), verify: true });
+    assert.equal(await readFile(path.join(folder, "a.txt"), "utf8"), "what is on the volume\n");
+    nothingLeft();
+  });
+
+  it("tries the next file system, and at last the device, where the driver cannot mount it", async () => {
+    const shapes: string[] = [];
+    cluster.become = pod => {
+      const [volume] = cluster.rows("persistentvolumes");
+      shapes.push(volume?.spec.csi.fsType ?? volume?.spec.volumeMode);
+      cluster.warn(
+        pod,
+        "FailedMount",
+        "MountVolume.MountDevice failed: mount failed: exit status 32, wrong fs type",
+      );
+      return {
+        phase: "Pending",
+        containerStatuses: [{ state: { waiting: { reason: "ContainerCreating" } } }],
+      };
+    };
+    await assert.rejects(backup("set", { startTimeoutSeconds: 2 }), /wrong fs type/);
+    assert.deepEqual(shapes, ["ext4", "xfs", "Block"]);
+    nothingLeft();
+  });
+
+  it("leaves nothing where the cluster refuses, and says what the account lacks", async () => {
+    const forbidden = (kind: string) => ({
+      code: 403,
+      reason: "Forbidden",
+      message: `${kind} is forbidden: User "backup-runner" cannot create resource "${kind}" in API group "" in the namespace "backups"`,
+    });
+    for (const kind of ["secrets", "persistentvolumes", "persistentvolumeclaims", "jobs"]) {
+      cluster.refusals.set(`POST ${kind}`, forbidden(kind));
+      await assert.rejects(
+        backup(`set-${kind}`),
+        new RegExp(
+          `cannot create resource "${kind}".*\\(HTTP 403\\); the account needs the verb create for ${kind}`,
+        ),
+      );
+      cluster.refusals.clear();
+      nothingLeft();
+    }
+    cluster.refusals.set("POST jobs", {
+      code: 403,
+      reason: "Forbidden",
+      message:
+        "exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=0, limited: count/jobs.batch=0",
+    });
+    await assert.rejects(backup("quota"), error => {
+      assert.match((error as Error).message, /exceeded quota: q/);
+      assert.doesNotMatch((error as Error).message, /the account needs/);
+      return true;
+    });
+    nothingLeft();
+  });
+
+  it("does not begin where no node has the driver, or the repository is a folder of this machine", async () => {
+    cluster.remove("csinodes", "n");
+    await assert.rejects(backup("set"), /no node of the cluster has it; install cinder-csi-plugin/);
+    assert.deepEqual(
+      cluster.requests.filter(one => one.startsWith("POST")),
+      [],
+    );
+    const driver = new Driver(new World({}, line => lines.push(line), cloud.environment));
+    const { refusals } = await driver.check("ResticBackup", undefined, {
+      owner: "shop/prod/local",
+      snapshotId: "f0000000-0000-4000-8000-000000000000",
+      temporaryVolume: { owner: "shop/prod/local-volume" },
+      ...moving(),
+      repository: { url: path.join(work, "repository"), password },
+    });
+    assert.match(refusals.map(({ reason }) => reason).join(), /needs a repository that its pods reach/);
+  });
+
+  it("removes what a dead run of the set has left of another volume, and of no other set", async () => {
+    await filled("shop/prod/set", { "a.txt": "1\n" });
+    const kinds = ["jobs", "persistentvolumeclaims", "persistentvolumes", "secrets"];
+    for (const owner of ["shop/prod/set", "shop/prod/other"])
+      for (const kind of kinds)
+        cluster.put(kind, {
+          metadata: {
+            name: `osbackup-of-${owner.split("/")[2]}`,
+            labels: { ...managed, "osbackup-owner": ownerLabel(owner) },
+          },
+        });
+    await backup("set");
+    assert.match(lines.join("\n"), /cleaned up after an earlier run: osbackup-of-set in namespace backups/);
+    for (const kind of kinds)
+      assert.deepEqual(
+        cluster.rows(kind).map(({ metadata }) => metadata.name),
+        ["osbackup-of-other"],
+      );
+  });
+
+  it("asks the API server more for more events, not for more time", async () => {
+    await filled("shop/prod/set", { "a.txt": "1\n" });
+    await backup("set");
+    const calls = cluster.requests.length;
+    assert.ok(calls <= 40, `${calls} calls: ${cluster.requests.join("\n")}`);
+  });
+});
