@@ -1,5 +1,9 @@
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import path from "node:path";
 import { World } from "../driver/world";
 import { choiceOf } from "../movers/auto-mover";
+import { Clusters } from "../movers/kubernetes/clusters";
 import { readiness } from "../movers/local";
 import { limits, type Session } from "../openstack";
 import { openRepository } from "../restic";
@@ -55,6 +59,13 @@ export async function doctor(options: DoctorOptions): Promise<number> {
     await ask("servers", async () => serversSay(world.session(place)));
     await ask("mover", async () => (await choiceOf(world.session(place), undefined)).why);
   }
+  if (hasKubernetes())
+    await ask("kubernetes", async () => {
+      const why = await new Clusters().obstacle({});
+      return why === undefined
+        ? "mover 'kubernetes' works"
+        : { state: "warn", says: `mover 'kubernetes': ${why}` };
+    });
   const { repository: url } = options;
   if (url !== undefined)
     await ask("repository", async () => {
@@ -64,6 +75,11 @@ export async function doctor(options: DoctorOptions): Promise<number> {
   if (options.json) console.log(JSON.stringify(findings, null, 2));
   return findings.some(({ state }) => state === "FAIL") ? 1 : 0;
 }
+
+/** Whether anything here says which cluster there is; who has none is not told of it. */
+const hasKubernetes = (): boolean =>
+  Boolean(process.env.KUBECONFIG || process.env.KUBERNETES_SERVICE_HOST) ||
+  existsSync(path.join(homedir(), ".kube", "config"));
 
 async function resticHere(): Promise<string> {
   const restic = openRepository({ url: "/nowhere", password: "unused" });

@@ -1,4 +1,10 @@
-import type { BatchV1Api, CoreV1Api, KubeConfig, StorageV1Api } from "@kubernetes/client-node";
+import type {
+  AuthorizationV1Api,
+  BatchV1Api,
+  CoreV1Api,
+  KubeConfig,
+  StorageV1Api,
+} from "@kubernetes/client-node";
 
 /** The driver of volumes that Cinder has. */
 export const cinderDriver = "cinder.csi.openstack.org";
@@ -20,6 +26,7 @@ export interface Cluster {
   core: CoreV1Api;
   batch: BatchV1Api;
   storage: StorageV1Api;
+  authorization: AuthorizationV1Api;
   /** That of the context, else "default". */
   namespace: string;
 }
@@ -50,6 +57,7 @@ export async function openCluster({ kubeconfig, context }: ClusterAddress): Prom
     core: config.makeApiClient(library.CoreV1Api),
     batch: config.makeApiClient(library.BatchV1Api),
     storage: config.makeApiClient(library.StorageV1Api),
+    authorization: config.makeApiClient(library.AuthorizationV1Api),
     namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? "default",
   };
 }

@@ -70,6 +70,8 @@ export interface RestoreRun {
 
 /** How the bytes of a volume reach restic, and come back. Each method may be called again after a kill at any point. */
 export interface Mover {
+  /** Why it can move nothing, as far as can be told before anything is made; undefined where nothing speaks against it. */
+  obstacle?(): Promise<string | undefined>;
   synchronize(run: BackupRun): Promise<MovedBackup>;
   /** Fills a volume; returns how it was written, for people. */
   restore(run: RestoreRun): Promise<{ how: string; ownersPreserved: boolean }>;

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { unreachable } from "../movers/kubernetes/kubernetes-mover";
+import type { MoverOptions } from "../movers/mover";
 import type { MoverName } from "../movers/registry";
 import { locate, type RepositoryAccess } from "../restic";
-import type { Refusal } from "./resource";
+import type { Context, Refusal } from "./resource";
 
 /** How to reach a restic repository. Secrets go to restic by environment, never by arguments. */
 export const repositoryAccess = z.strictObject({
@@ -39,6 +40,15 @@ export function accessRules(access: Partial<z.output<typeof repositoryAccess>>, 
     ...(typeof found === "string" && found !== "" ? [{ property: `${prefix}url`, reason: found }] : []),
     ...passwordRules(access, prefix),
   ];
+}
+
+/** Why the bytes cannot be moved, asked before anything is made. */
+export async function moverRefusals(
+  given: { mover?: MoverName | undefined; moverOptions?: MoverOptions | undefined },
+  context: Context,
+): Promise<Refusal[]> {
+  const reason = await context.mover(given).obstacle?.();
+  return reason === undefined ? [] : [{ property: "mover", reason: `'${given.mover}': ${reason}` }];
 }
 
 /** What is wrong with a repository for those who move the bytes. */

@@ -1,6 +1,6 @@
 import { timingRules } from "./inputs";
 import { pointSet } from "./point-set";
-import { accessOf, accessRules, moverRules } from "./repository-access";
+import { accessOf, accessRules, moverRefusals, moverRules } from "./repository-access";
 import { resourceType } from "./resource";
 import { inputs, outputs } from "./restic-backup-schema";
 import { resticStore } from "./restic-store";
@@ -38,11 +38,11 @@ export const resticBackup = resourceType({
   },
 
   // The repository itself is asked by ResticRepository; here it is enough that restic can run at all.
-  preflightKeys: ["repository"],
+  preflightKeys: ["repository", "mover", "moverOptions"],
   async preflight(given, context) {
     try {
       await context.repository(accessOf(given.repository)).version();
-      return [];
+      return await moverRefusals(given, context);
     } catch (error) {
       return [{ property: "repository", reason: (error as Error).message }];
     }

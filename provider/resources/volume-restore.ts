@@ -9,7 +9,7 @@ import type { Volume } from "../openstack/volumes";
 import { pointsAmong } from "../operations/restic-set";
 import { keepRestored, restoreVolume } from "../operations/restore-volume";
 import type { Repository, ResticSnapshot } from "../restic";
-import { accessOf, accessRules, moverRules, type repositoryAccess } from "./repository-access";
+import { accessOf, accessRules, moverRefusals, moverRules, type repositoryAccess } from "./repository-access";
 import { type Context, type Refusal, resourceType } from "./resource";
 import { type Inputs, inputs, type Outputs, outputs } from "./volume-restore-schema";
 
@@ -37,7 +37,17 @@ export const volumeRestore = resourceType({
       ? { ...given, fileSystem: olds.fileSystem }
       : given,
 
-  preflightKeys: ["snapshotId", "resticSnapshotId", "repository", "sizeGib", "cloud", "region", "projectId"],
+  preflightKeys: [
+    "snapshotId",
+    "resticSnapshotId",
+    "repository",
+    "sizeGib",
+    "mover",
+    "moverOptions",
+    "cloud",
+    "region",
+    "projectId",
+  ],
   async preflight(given, context) {
     if (given.snapshotId !== undefined) {
       try {
@@ -52,7 +62,7 @@ export const volumeRestore = resourceType({
       return [{ property: "snapshotId", reason: "one of snapshotId and resticSnapshotId is required" }];
     if (given.repository === undefined)
       return [{ property: "repository", reason: "is required with resticSnapshotId" }];
-    return [];
+    return moverRefusals(given, context);
   },
 
   async create(given, context) {

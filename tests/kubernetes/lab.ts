@@ -144,10 +144,21 @@ export class Lab {
     };
   }
 
+  /** Why a backup is refused in the preview. */
+  async refusals(kubernetes: Properties): Promise<string[]> {
+    const driver = new Driver(new World({}, line => this.lines.push(line), this.node.devcloud.environment));
+    const { refusals } = await driver.check("ResticBackup", undefined, {
+      owner: "shop/prod/refused",
+      snapshotId: "f0000000-0000-4000-8000-000000000000",
+      temporaryVolume: { owner: "shop/prod/refused-volume" },
+      ...this.moving(kubernetes),
+    });
+    return refusals.map(({ property, reason }) => `${property}: ${reason}`);
+  }
+
   /** Holds that neither the cluster nor the cloud has anything left of a run. */
-  async nothingLeft(): Promise<void> {
+  async nothingLeft(namespace = "default"): Promise<void> {
     const { core, batch, storage } = this.node.cluster;
-    const namespace = "default";
     const found = await Promise.all([
       batch.listNamespacedJob({ namespace }),
       core.listNamespacedPod({ namespace }),

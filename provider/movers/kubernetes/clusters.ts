@@ -9,6 +9,7 @@ import {
 } from "../../kubernetes/cluster";
 import { Feed } from "./feed";
 import type { KubernetesOptions } from "./options";
+import { obstacleAt } from "./rights";
 
 /** What the Jobs of one namespace have in common. */
 export interface Site {
@@ -24,8 +25,21 @@ const defaultMaxJobs = 10;
 
 /** The clusters that this process uses, each opened once. */
 export class Clusters {
+  readonly #obstacles = new Map<Site, Promise<string | undefined>>();
   readonly #sites = new Map<string, Promise<Site>>();
   readonly #places = new Places();
+
+  /** Why no Job can be made there; undefined where nothing speaks against it. Asked once. */
+  async obstacle(options: KubernetesOptions): Promise<string | undefined> {
+    try {
+      const site = await this.site(options);
+      const known = this.#obstacles.get(site) ?? obstacleAt(site);
+      this.#obstacles.set(site, known);
+      return await known;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
 
   /** Opens a namespace of a cluster, which must have the driver. */
   site(options: KubernetesOptions): Promise<Site> {

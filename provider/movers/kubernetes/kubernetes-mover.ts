@@ -22,6 +22,7 @@ import { backUpDevice, backUpFiles, nothingFound, otherBytes, restoreDevice, res
  */
 export function kubernetesMover(options: KubernetesOptions, clusters: Clusters): Mover {
   return {
+    obstacle: () => clusters.obstacle(options),
     synchronize: run => inPlace(options, clusters, run, site => synchronize(site, options, run)),
     restore: run => inPlace(options, clusters, run, site => restore(site, options, run)),
 

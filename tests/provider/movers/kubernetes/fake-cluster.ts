@@ -32,6 +32,7 @@ const kinds: Record<string, string> = {
   csidrivers: "CSIDriver",
   csinodes: "CSINode",
   volumeattachments: "VolumeAttachment",
+  selfsubjectaccessreviews: "SelfSubjectAccessReview",
 };
 
 /**
@@ -44,6 +45,10 @@ export class FakeCluster {
   readonly requests: string[] = [];
   /** Answers in place of its own: by "METHOD kind". */
   readonly refusals = new Map<string, { code: number; message: string; reason: string }>();
+  /** Rights that the account lacks, as "verb resource" or "verb resource/subresource". */
+  readonly denied = new Set<string>();
+  /** Namespaces that are not there. */
+  readonly missing = new Set<string>();
   /** What becomes of a pod in place of running it. */
   become: ((pod: Row) => Record<string, unknown> | undefined) | undefined;
   readonly kubeconfig: string;
@@ -151,11 +156,22 @@ export class FakeCluster {
     const [kind = "", name, sub] = parts.slice(at);
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    this.requests.push(`${method} ${url.pathname}${url.searchParams.has("watch") ? "?watch" : ""}`);
+    const asked = ["watch", "dryRun"].filter(one => url.searchParams.has(one)).map(one => `?${one}`);
+    this.requests.push(`${method} ${url.pathname}${asked.join("")}`);
     const send = (code: number, body: object) =>
       response.writeHead(code, { "content-type": "application/json" }).end(JSON.stringify(body));
     const refuse = (code: number, reason: string, message: string) =>
       send(code, { kind: "Status", apiVersion: "v1", status: "Failure", code, reason, message });
+    const namespace = /\/namespaces\/([^/]+)\//.exec(url.pathname)?.[1] ?? "";
+    if (method === "POST" && this.missing.has(namespace))
+      return void refuse(404, "NotFound", `namespaces "${namespace}" not found`);
+    if (url.searchParams.has("dryRun")) return void send(201, JSON.parse(Buffer.concat(chunks).toString()));
+    if (kind === "selfsubjectaccessreviews") {
+      const review = JSON.parse(Buffer.concat(chunks).toString());
+      const { verb, resource, subresource } = review.spec.resourceAttributes;
+      const right = `${verb} ${subresource ? `${resource}/${subresource}` : resource}`;
+      return void send(201, { ...review, status: { allowed: !this.denied.has(right) } });
+    }
     const refusal = this.refusals.get(`${method} ${kind}`);
     if (refusal) return void refuse(refusal.code, refusal.reason, refusal.message);
     if (sub === "log") return this.#log(name as string, url.searchParams.get("follow") === "true", response);

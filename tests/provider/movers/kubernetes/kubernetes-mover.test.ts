@@ -4,6 +4,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { type Devcloud, startDevcloud } from "../../../../devcloud";
+import { pause } from "../../../../provider/base/pause";
 import { Driver, type Properties } from "../../../../provider/driver/driver";
 import { World } from "../../../../provider/driver/world";
 import { managed, ownerLabel } from "../../../../provider/movers/kubernetes/objects";
@@ -11,6 +12,7 @@ import { mountPathOf } from "../../../../provider/movers/local/mount-path";
 import { openRepository } from "../../../../provider/restic";
 import { needs } from "../../../needs";
 import { type RestHandle, start as startRest } from "../../../services/rclone-rest";
+import { until } from "../../../until";
 import { FakeCluster } from "./fake-cluster";
 
 const password = "a-password-nobody-must-see";
@@ -80,6 +82,22 @@ describe("the mover 'kubernetes'", function () {
       ...more,
     });
   }
+  /** Requests that make something. */
+  const makings = () =>
+    cluster.requests.filter(one => one.startsWith("POST") && !/dryRun|accessreviews/.test(one));
+
+  /** Why a backup is refused before anything is made. */
+  async function refusedFor(kubernetes: Properties, more: Properties = {}): Promise<string> {
+    const driver = new Driver(new World({}, line => lines.push(line), cloud.environment));
+    const { refusals } = await driver.check("ResticBackup", undefined, {
+      owner: "shop/prod/refused",
+      snapshotId: "f0000000-0000-4000-8000-000000000000",
+      temporaryVolume: { owner: "shop/prod/refused-volume" },
+      ...moving(kubernetes),
+      ...more,
+    });
+    return refusals.map(({ property, reason }) => `${property}: ${reason}`).join("\n");
+  }
   function nothingLeft(): void {
     const kinds = ["jobs", "pods", "persistentvolumeclaims", "persistentvolumes", "secrets"];
     assert.deepEqual(
@@ -112,7 +130,7 @@ describe("the mover 'kubernetes'", function () {
     assert.equal(snapshot?.id, resticSnapshotId);
     assert.match(snapshot?.tags.join(" ") ?? "", /root=\d+:\d+:\d+ root-mtime=\d+/);
     assert.deepEqual(
-      cluster.requests.filter(one => one.startsWith("POST")).map(one => one.split("/").at(-1)),
+      makings().map(one => one.split("/").at(-1)),
       ["secrets", "persistentvolumes", "persistentvolumeclaims", "jobs"],
     );
     const { persistentvolumes, persistentvolumeclaims, jobs, secrets } = seen;
@@ -211,22 +229,33 @@ describe("the mover 'kubernetes'", function () {
     nothingLeft();
   });
 
-  it("does not begin where no node has the driver, or the repository is a folder of this machine", async () => {
-    cluster.remove("csinodes", "n");
-    await assert.rejects(backup("set"), /no node of the cluster has it; install cinder-csi-plugin/);
-    assert.deepEqual(
-      cluster.requests.filter(one => one.startsWith("POST")),
-      [],
+  it("is refused in the preview where the cluster, the account or the repository will not do", async () => {
+    assert.equal(await refusedFor({}), "");
+    assert.match(
+      await refusedFor({}, { repository: { url: path.join(work, "repository"), password } }),
+      /repository.url: the mover 'kubernetes' needs a repository that its pods reach/,
     );
-    const driver = new Driver(new World({}, line => lines.push(line), cloud.environment));
-    const { refusals } = await driver.check("ResticBackup", undefined, {
-      owner: "shop/prod/local",
-      snapshotId: "f0000000-0000-4000-8000-000000000000",
-      temporaryVolume: { owner: "shop/prod/local-volume" },
-      ...moving(),
-      repository: { url: path.join(work, "repository"), password },
-    });
-    assert.match(refusals.map(({ reason }) => reason).join(), /needs a repository that its pods reach/);
+    assert.match(
+      await refusedFor({ context: "other" }),
+      /mover: 'kubernetes': the kubeconfig has no context 'other'/,
+    );
+    assert.match(
+      await refusedFor({ kubeconfig: "/not/there" }),
+      /mover: 'kubernetes': kubeconfig \/not\/there/,
+    );
+    cluster.missing.add("nowhere");
+    assert.match(
+      await refusedFor({ namespace: "nowhere" }),
+      /no claim can be made in namespace nowhere: namespaces "nowhere" not found/,
+    );
+    cluster.denied.add("get pods/log").add("create persistentvolumes");
+    assert.match(
+      await refusedFor({}),
+      /the account may not get pods\/log in namespace backups, create persistentvolumes in the cluster/,
+    );
+    cluster.remove("csinodes", "n");
+    assert.match(await refusedFor({}), /no node of the cluster has it; install cinder-csi-plugin/);
+    assert.deepEqual(makings(), []);
   });
 
   it("removes what a dead run of the set has left of another volume, and of no other set", async () => {
@@ -249,10 +278,19 @@ describe("the mover 'kubernetes'", function () {
       );
   });
 
-  it("asks the API server more for more events, not for more time", async () => {
-    await filled("shop/prod/set", { "a.txt": "1\n" });
-    await backup("set");
-    const calls = cluster.requests.length;
-    assert.ok(calls <= 40, `${calls} calls: ${cluster.requests.join("\n")}`);
+  it("asks the API server nothing while a Job runs", async () => {
+    cluster.become = () => ({ phase: "Running", containerStatuses: [{ state: { running: {} } }] });
+    const running = backup("set");
+    running.catch(() => {});
+    const logs = () => cluster.requests.filter(one => one.endsWith("/log")).length;
+    await until("the log", () => logs() > 0);
+    await pause(500);
+    const before = cluster.requests.length;
+    await pause(3_000);
+    assert.equal(cluster.requests.length, before);
+    const [pod] = cluster.rows("pods");
+    cluster.remove("pods", pod?.metadata.name ?? "");
+    await assert.rejects(running, /was deleted before its end/);
+    nothingLeft();
   });
 });
