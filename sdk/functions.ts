@@ -20,13 +20,13 @@ export const functions = (): typeof provider =>
   require("pulumi-openstack-backup/functions") as typeof provider;
 
 /** A failure as a sentence: any other error of a program is printed with the stack of this package. */
-async function told<T>(ask: () => Promise<T>): Promise<T> {
+export const told = async <T>(ask: () => Promise<T>): Promise<T> => {
   try {
     return await ask();
   } catch (error) {
     throw new pulumi.RunError(error instanceof Error ? error.message : String(error));
   }
-}
+};
 
 /** The stack's configuration by its full keys; the provider's process is told it by the engine. */
 const config = (): Record<string, string> => pulumi.runtime.allConfig();

@@ -2,6 +2,7 @@
 export { ownerOf } from "./binding";
 export { CinderSnapshot, type CinderSnapshotArgs } from "./cinder-snapshot";
 export { conventions } from "./components/conventions";
+export type { FromManifest } from "./components/manifest";
 export {
   type PlannedBackup,
   ServerBackupPlan,

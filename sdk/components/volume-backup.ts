@@ -1,9 +1,11 @@
 import * as pulumi from "@pulumi/pulumi";
 import { CinderSnapshot, type CinderSnapshotArgs } from "../cinder-snapshot";
 import { refuseUnknownKeys } from "../known-keys";
+import { manifestsOf } from "../manifests";
 import { ResticBackup, type ResticBackupArgs } from "../restic-backup";
 import type { RepositoryAccess, ResticRepository } from "../restic-repository";
 import { TemporaryVolume } from "../temporary-volume";
+import { argsOf, type FromManifest, nameOf } from "./manifest";
 
 /** Inputs of VolumeBackup, in the words of the operator's VolumeSnapshotBackup. */
 export interface VolumeBackupArgs {
@@ -107,6 +109,24 @@ export class VolumeBackup extends pulumi.ComponentResource {
   readonly nextDue: pulumi.Output<string>;
   /** The points in the repository, newest first, each with why it is kept. */
   readonly points: ResticBackup["points"];
+
+  /**
+   * The sets that manifests of the operator VolumeSnapshotBackup describe, each run as a Job in its manifest's namespace:
+   * YAML of one document or many, or objects. The repository's variables are those of its Secret; the login to OpenStack
+   * is the stack's own.
+   *
+   * @throws with line and column of what the operator does not have
+   */
+  static fromManifest(
+    manifest: string | object | readonly object[],
+    given: FromManifest = {},
+    options?: pulumi.ComponentResourceOptions,
+  ): VolumeBackup[] {
+    const repositories = new Map<string, ResticRepository>();
+    return manifestsOf(manifest).map(
+      one => new VolumeBackup(nameOf(one), argsOf(one, given, repositories), options),
+    );
+  }
 
   constructor(name: string, args: VolumeBackupArgs, options?: pulumi.ComponentResourceOptions) {
     super("openstack-backup:index:VolumeBackup", name, {}, options);

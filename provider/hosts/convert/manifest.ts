@@ -1,46 +1,9 @@
-import { isMap, LineCounter, parseAllDocuments } from "yaml";
-import { z } from "zod";
+import { type Manifest, manifestKind, readManifests } from "../../kubernetes/manifest";
 import type { Converted, Source } from "./source";
-
-const kind = "VolumeSnapshotBackup";
 
 /** Whether a text holds manifests of the operator. */
 export const isManifest = (text: string): boolean =>
-  new RegExp(`^\\s*kind:\\s*["']?${kind}\\b`, "m").test(text);
-
-const count = z.int().min(0);
-
-/** The manifest's fields that mean something here, by the names and defaults of the operator. */
-const manifest = z.looseObject({
-  metadata: z.looseObject({ name: z.string().min(1), namespace: z.string().default("default") }),
-  spec: z.looseObject({
-    volumeClaimRef: z.looseObject({ name: z.string().min(1) }),
-    openstack: z.looseObject({ autoDiscover: z.boolean().default(true) }).default({ autoDiscover: true }),
-    snapshot: z
-      .looseObject({
-        force: z.boolean().optional(),
-        timeout: z.number().positive().optional(),
-        namePrefix: z.string().optional(),
-        retention: z.looseObject({ keepLast: count.optional(), keepForDays: count.optional() }).optional(),
-      })
-      .optional(),
-    temporaryVolume: z.looseObject({ timeout: z.number().positive().optional() }).optional(),
-    repository: z.looseObject({ url: z.string().min(1) }),
-    host: z.string().optional(),
-    paths: z.array(z.string()).optional(),
-    exclude: z.array(z.string()).optional(),
-    retention: z
-      .looseObject({
-        keepLast: count.optional(),
-        keepDaily: count.optional(),
-        keepWeekly: count.optional(),
-        keepMonthly: count.optional(),
-        keepYearly: count.optional(),
-      })
-      .optional(),
-  }),
-});
-type Manifest = z.infer<typeof manifest>;
+  new RegExp(`^\\s*kind:\\s*["']?${manifestKind}\\b`, "m").test(text);
 
 /** Fields of the operator's that have no meaning here, and what stands for them. */
 const without: Readonly<Record<string, string>> = {
@@ -53,49 +16,17 @@ const without: Readonly<Record<string, string>> = {
   status: "what was done is in the operator's snapshots alone",
 };
 
-const known = new Set([
-  ...[
-    "volumeClaimRef.name",
-    "openstack.autoDiscover",
-    "host",
-    "paths",
-    "exclude",
-    "repository.url",
-    "temporaryVolume.timeout",
-  ],
-  ...["force", "timeout", "namePrefix", "retention.keepLast", "retention.keepForDays"].map(
-    key => `snapshot.${key}`,
-  ),
-  ...["Last", "Daily", "Weekly", "Monthly", "Yearly"].map(key => `retention.keep${key}`),
-]);
-
 /** The program that stands for manifests of the operator. */
 export function fromManifests({ text, name }: Source): Converted {
-  const lines = new LineCounter();
-  const found: Manifest[] = [];
-  const notes: string[] = [];
-  for (const document of parseAllDocuments(text, { lineCounter: lines })) {
-    if (!("contents" in document) || !document.contents) continue;
-    const start = lines.linePos(document.contents.range?.[0] ?? 0).line;
-    const [problem] = document.errors;
-    if (problem) throw new Error(`${name}, line ${problem.linePos?.[0].line ?? start}: ${problem.message}`);
-    const value = document.toJS() as { kind?: unknown };
-    if (value.kind !== kind) {
-      notes.push(`left out: a ${String(value.kind ?? "document without kind")} in line ${start}`);
-      continue;
-    }
-    const parsed = manifest.safeParse(value);
-    if (!parsed.success) {
-      const [issue] = parsed.error.issues;
-      const path = (issue?.path ?? []).map(String);
-      const node = isMap(document.contents) ? document.contents.getIn(path, true) : undefined;
-      const range = (node as { range?: [number] } | undefined)?.range;
-      const line = range ? lines.linePos(range[0]).line : start;
-      throw new Error(`${name}, line ${line}: ${path.join(".")}: ${issue?.message}`);
-    }
-    found.push(parsed.data);
-    notes.push(...meaningless(parsed.data));
-  }
+  const { found, others, unknown } = readManifests(text, name);
+  const notes = [
+    ...others.map(({ kind, line }) => `left out: a ${kind} in line ${line}`),
+    ...found.flatMap(meaningless),
+    ...unknown.map(
+      ({ manifest, path, line }) =>
+        `${manifest}: ${path} is left out: the operator has no such field (line ${line})`,
+    ),
+  ];
   const urls = [...new Set(found.map(({ spec }) => spec.repository.url))];
   const config: Converted["config"] = {};
   for (const [place] of urls.entries()) {
@@ -121,25 +52,13 @@ export function fromManifests({ text, name }: Source): Converted {
 const setName = ({ metadata, spec }: Manifest): string => `${metadata.namespace}-${spec.volumeClaimRef.name}`;
 const volumeKey = (one: Manifest): string => `${setName(one)}-volumeId`;
 
-/** Lines on the fields that have no meaning here, and on those that nobody knows. */
+/** Lines on the fields that have no meaning here. */
 function meaningless(one: Manifest): string[] {
-  const { spec, status } = one as Manifest & { status?: unknown };
-  const paths = [...pathsOf(spec, "spec"), ...(status === undefined ? [] : ["status"])];
-  const said = new Set<string>();
-  for (const path of paths) {
-    if (known.has(path.replace(/^spec\./, ""))) continue;
-    const key = Object.keys(without).find(prefix => path === prefix || path.startsWith(`${prefix}.`));
-    said.add(
-      `${one.metadata.name}: ${key ?? path} is left out: ${key ? without[key] : "the operator has no such field"}`,
-    );
-  }
-  return [...said];
-}
-
-/** Paths of all values that are no objects. */
-function pathsOf(value: unknown, path: string): string[] {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return [path];
-  return Object.entries(value).flatMap(([key, inner]) => pathsOf(inner, `${path}.${key}`));
+  return Object.entries(without).flatMap(([path, why]) => {
+    let value: unknown = one;
+    for (const key of path.split(".")) value = (value as Record<string, unknown> | undefined)?.[key];
+    return value === undefined ? [] : [`${one.metadata.name}: ${path} is left out: ${why}`];
+  });
 }
 
 function programOf(found: readonly Manifest[], urls: readonly string[]): string {

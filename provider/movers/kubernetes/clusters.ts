@@ -10,15 +10,7 @@ import {
 import { Feed } from "./feed";
 import type { KubernetesOptions } from "./options";
 import { obstacleAt } from "./rights";
-
-/** What the Jobs of one namespace have in common. */
-export interface Site {
-  cluster: Cluster;
-  namespace: string;
-  feed: Feed;
-  /** Waits until there may be one Job more; returns how its place is given back. */
-  place(): Promise<() => void>;
-}
+import type { Site } from "./site";
 
 /** How many Jobs there are at most at one time, where nobody says otherwise. */
 const defaultMaxJobs = 10;

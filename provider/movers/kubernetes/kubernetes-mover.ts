@@ -9,12 +9,13 @@ import { withoutControls } from "../../restic/run";
 import { mountPathOf } from "../local/mount-path";
 import type { BackupRun, MovedBackup, Mover, RestoreRun } from "../mover";
 import { blockFileName, progressTo, relativePath } from "../words";
-import type { Clusters, Site } from "./clusters";
+import type { Clusters } from "./clusters";
 import { certificates, nameOf, type Shape, shapeName, type Task } from "./objects";
 import type { KubernetesOptions } from "./options";
 import { leftOf, removeObjects } from "./remove-objects";
 import { adoptableJob, beginJob, deadlineOf, shapeOfJob, UnreadableVolume, watchJob } from "./run-job";
 import { backUpDevice, backUpFiles, nothingFound, otherBytes, restoreDevice, restoreFiles } from "./scripts";
+import type { Site } from "./site";
 
 /**
  * A Job on a Kubernetes cluster reads the volume, which the cluster's own Cinder driver attaches to one of its nodes. The

@@ -2,8 +2,8 @@ import { createInterface } from "node:readline";
 import { PassThrough } from "node:stream";
 import { pause } from "../../base/pause";
 import { wordsOf } from "../../kubernetes/cluster";
-import type { Site } from "./clusters";
 import { containerName } from "./objects";
+import type { Site } from "./site";
 
 /** How long the end of a log may lag behind the end of its container. */
 const lagMs = 10_000;

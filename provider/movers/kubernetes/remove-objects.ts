@@ -1,7 +1,7 @@
 import { pause } from "../../base/pause";
 import { asSentence, isMissing, statusOf, wordsOf } from "../../kubernetes/cluster";
-import type { Site } from "./clusters";
 import { managed, ownerLabel } from "./objects";
+import type { Site } from "./site";
 
 /** How long what was deleted may take to go: a pod gets a minute to end, a volume to be detached. */
 const goneSeconds = 180;

@@ -1,5 +1,5 @@
 import { asSentence, wordsOf } from "../../kubernetes/cluster";
-import type { Site } from "./clusters";
+import type { Site } from "./site";
 
 interface Right {
   group: string;

@@ -1,10 +1,10 @@
 import type { V1Job } from "@kubernetes/client-node";
 import { pause } from "../../base/pause";
 import { asSentence, isMissing, isThere } from "../../kubernetes/cluster";
-import type { Site } from "./clusters";
 import { claim, digestOf, job, nameOf, persistentVolume, secret, type Task } from "./objects";
 import { PodLog } from "./pod-log";
 import { removeObjects } from "./remove-objects";
+import type { Site } from "./site";
 import { type Verdict, verdictOf } from "./verdict";
 
 const defaultBindSeconds = 300;
