@@ -29,7 +29,7 @@ export async function install(): Promise<string> {
   const directory = await buildGoModule(
     path.join(__dirname, "build"),
     [
-      "./node",
+      "./components",
       "./registrar",
       "k8s.io/cloud-provider-openstack/cmd/cinder-csi-plugin",
       "github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher",
@@ -38,7 +38,7 @@ export async function install(): Promise<string> {
   );
   for (const name of ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet"]) {
     const link = path.join(directory, name);
-    if (!existsSync(link)) await symlink("node", link);
+    if (!existsSync(link)) await symlink("components", link);
   }
   return directory;
 }

@@ -7,8 +7,10 @@ import { promisify } from "node:util";
 import { makeExt4Image } from "../../devcloud";
 import { Driver, type Properties } from "../../provider/driver/driver";
 import { World } from "../../provider/driver/world";
+import { cinderDriver } from "../../provider/kubernetes/cluster";
 import { openRepository, type Repository } from "../../provider/restic";
 import { type RestHandle, start as startRest } from "../services/rclone-rest";
+import { until } from "../until";
 import { type NodeCloud, nodeAddress, startNodeCloud } from "./cloud";
 import { images } from "./install";
 
@@ -54,8 +56,8 @@ export class Lab {
     await this.open().ensureInitialised();
   }
 
-  open(): Repository {
-    return openRepository(this.repository);
+  open(url = this.repository.url): Repository {
+    return openRepository({ url, password });
   }
 
   get said(): string {
@@ -144,6 +146,54 @@ export class Lab {
     };
   }
 
+  /** A claim whose volume is that of Cinder, as the driver's own provisioner leaves one. */
+  async claimOf(namespace: string, name: string, volumeId: string): Promise<void> {
+    const { core } = this.node.cluster;
+    await core.createNamespace({ body: { metadata: { name: namespace } } }).catch(() => {});
+    const common = { accessModes: ["ReadWriteOnce"], storageClassName: "" };
+    await core.createPersistentVolume({
+      body: {
+        metadata: { name },
+        spec: {
+          ...common,
+          capacity: { storage: "1Gi" },
+          persistentVolumeReclaimPolicy: "Retain",
+          claimRef: { apiVersion: "v1", kind: "PersistentVolumeClaim", namespace, name },
+          csi: { driver: cinderDriver, volumeHandle: volumeId, fsType: "ext4" },
+        },
+      },
+    });
+    await core.createNamespacedPersistentVolumeClaim({
+      namespace,
+      body: {
+        metadata: { name },
+        spec: { ...common, volumeName: name, resources: { requests: { storage: "1Gi" } } },
+      },
+    });
+    await until(`claim ${name}`, async () => {
+      const { status } = await core.readNamespacedPersistentVolumeClaim({ namespace, name });
+      return status?.phase === "Bound";
+    });
+  }
+
+  async secret(namespace: string, name: string, stringData: Record<string, string>): Promise<void> {
+    await this.node.cluster.core.createNamespacedSecret({
+      namespace,
+      body: { metadata: { name }, stringData },
+    });
+  }
+
+  /** Removes a claim, its volume and a Secret, so that other suites find nothing of them. */
+  async forget(namespace: string, claim: string, secret: string): Promise<void> {
+    const { core } = this.node.cluster;
+    await core.deleteNamespacedPersistentVolumeClaim({ namespace, name: claim });
+    await core.deletePersistentVolume({ name: claim });
+    await core.deleteNamespacedSecret({ namespace, name: secret });
+    await until("the volume's end", async () =>
+      (await core.listPersistentVolume()).items.every(({ metadata }) => metadata?.name !== claim),
+    );
+  }
+
   /** Why a backup is refused in the preview. */
   async refusals(kubernetes: Properties): Promise<string[]> {
     const driver = new Driver(new World({}, line => this.lines.push(line), this.node.devcloud.environment));
@@ -157,7 +207,7 @@ export class Lab {
   }
 
   /** Holds that neither the cluster nor the cloud has anything left of a run. */
-  async nothingLeft(namespace = "default"): Promise<void> {
+  async nothingLeft(namespace = "default", except: readonly string[] = []): Promise<void> {
     const { core, batch, storage } = this.node.cluster;
     const found = await Promise.all([
       batch.listNamespacedJob({ namespace }),
@@ -167,8 +217,11 @@ export class Lab {
       core.listNamespacedSecret({ namespace }),
       storage.listVolumeAttachment(),
     ]);
-    const named = found.flatMap(({ items }) => items.map(({ metadata }) => metadata?.name));
-    assert.deepEqual(named, []);
+    const named = found.flatMap(({ items }) => items.map(({ metadata }) => metadata?.name ?? ""));
+    assert.deepEqual(
+      named.filter(name => !except.includes(name)),
+      [],
+    );
     const temporary = this.node.devcloud
       .volumes()
       .filter(({ metadata }) => metadata["osbackup-role"] === "temporary");

@@ -228,8 +228,7 @@ async function taskOf(
     shape,
     image,
     mountPath: directory,
-    secretName: options.repositorySecret ?? nameOf(run.owner, run.volumeId),
-    hasCertificates: false,
+    secrets: {},
     environment: {},
     deadlineSeconds: deadlineOf(run.timeoutSeconds, options.startTimeoutSeconds),
     options,
@@ -273,7 +272,7 @@ class Pods {
     const task = await this.taskFor({ ...command, arguments: [...trusted, ...command.arguments] });
     const ready: Task = {
       ...task,
-      hasCertificates: trusted.length > 0,
+      secrets: await secretVariables(command, task.options.repositorySecret !== undefined),
       environment: { ...plainVariables(command), RESTIC_PROGRESS_FPS: "0.1" },
     };
     const adopted = this.#tries++ === 0 ? await adoptableJob(this.site, ready) : undefined;
@@ -281,14 +280,9 @@ class Pods {
       this.hasAdopted = true;
       this.given.log(`going on with Job ${nameOf(task.owner, task.volumeId)}, which a killed run began`);
     }
-    const uid = adopted ?? (await this.#begun(ready, command));
+    const uid = adopted ?? (await beginJob(this.site, ready, command.signal));
     return this.#watched(ready, uid, command);
   };
-
-  async #begun(task: Task, command: ElsewhereCommand): Promise<string> {
-    const isGiven = task.options.repositorySecret !== undefined;
-    return beginJob(this.site, task, isGiven ? undefined : await secretVariables(command), command.signal);
-  }
 
   async #watched(task: Task, uid: string, command: ElsewhereCommand) {
     this.heard.missing = [];
@@ -320,27 +314,29 @@ class Pods {
 
 const mostErrorLines = 400;
 
+/** Whether a url holds a password. */
+const isSecret = (url: string): boolean => /:\/\/[^/]*@/.test(url);
+
 /** The variables that are no secret: the url too, where it holds no password. */
 function plainVariables({ environment }: ElsewhereCommand): Record<string, string> {
   const { RESTIC_REPOSITORY: url = "", TZ = "UTC" } = environment;
-  return { TZ, ...(/:\/\/[^/]*@/.test(url) ? {} : { RESTIC_REPOSITORY: url }) };
+  return { TZ, ...(isSecret(url) ? {} : { RESTIC_REPOSITORY: url }) };
 }
 
-/** All that open the repository, with what stands in files of this machine. */
-async function secretVariables({
-  environment,
-  caCertFile,
-}: ElsewhereCommand): Promise<Record<string, string>> {
-  const {
-    RESTIC_PASSWORD_FILE: file,
-    RESTIC_PASSWORD_COMMAND: passwordCommand,
-    TZ: _,
-    ...values
-  } = environment;
+/** The variables that open the repository, with what stands in files of this machine; without those of the user's Secret. */
+async function secretVariables(
+  { environment, caCertFile }: ElsewhereCommand,
+  isGiven: boolean,
+): Promise<Record<string, string>> {
+  const { RESTIC_PASSWORD_FILE: file, RESTIC_PASSWORD_COMMAND: passwordCommand, TZ: _, ...all } = environment;
+  const { RESTIC_REPOSITORY: url = "", ...values } = all;
+  const certificate =
+    caCertFile === undefined ? {} : { [certificates.key]: await readFile(caCertFile, "utf8") };
+  const own = { ...certificate, ...(isSecret(url) ? { RESTIC_REPOSITORY: url } : {}) };
+  if (isGiven) return own;
   if (file) values.RESTIC_PASSWORD = (await readFile(file, "utf8")).trim();
   if (passwordCommand) values.RESTIC_PASSWORD = await firstLineOf(passwordCommand);
-  if (caCertFile !== undefined) values[certificates.key] = await readFile(caCertFile, "utf8");
-  return values;
+  return { ...values, ...own };
 }
 
 /** As restic runs it: a program with its arguments, without a shell. */

@@ -30,10 +30,8 @@ export interface Task {
   arguments: readonly string[];
   /** Where a file system is mounted. */
   mountPath: string;
-  /** Name of the Secret with the repository's variables. */
-  secretName: string;
-  /** Whether that Secret has certificates to trust. */
-  hasCertificates: boolean;
+  /** What the run's own Secret holds, by variable: all that opens the repository, or what the user's Secret does not have. */
+  secrets: Readonly<Record<string, string>>;
   /** Variables that are no secret. */
   environment: Readonly<Record<string, string>>;
   deadlineSeconds: number;
@@ -119,15 +117,23 @@ export function claim(task: Task): V1PersistentVolumeClaim {
   };
 }
 
-/** The repository's variables, where the user names no Secret that has them. */
-export function secret(task: Task, values: Readonly<Record<string, string>>): V1Secret {
+const hasCertificates = ({ secrets }: Task): boolean => certificates.key in secrets;
+
+/** The user's Secret, and the run's own where it has anything to hold. */
+const secretsOf = ({ options, secrets, owner, volumeId }: Task): string[] => [
+  ...(options.repositorySecret === undefined ? [] : [options.repositorySecret]),
+  ...(Object.keys(secrets).length > 0 ? [nameOf(owner, volumeId)] : []),
+];
+
+/** The run's own Secret. */
+export function secret(task: Task): V1Secret {
   return {
     apiVersion: "v1",
     kind: "Secret",
     metadata: metadata(task),
     type: "Opaque",
     immutable: true,
-    stringData: { ...values },
+    stringData: { ...task.secrets },
   };
 }
 
@@ -187,12 +193,12 @@ export function job(task: Task): V1Job {
           volumes: [
             { name: "volume", persistentVolumeClaim: { claimName: nameOf(task.owner, task.volumeId) } },
             { name: "scratch", emptyDir: {} },
-            ...(task.hasCertificates
+            ...(hasCertificates(task)
               ? [
                   {
                     name: "certificates",
                     secret: {
-                      secretName: task.secretName,
+                      secretName: nameOf(task.owner, task.volumeId),
                       items: [{ key: certificates.key, path: certificates.key }],
                     },
                   },
@@ -215,7 +221,7 @@ function container(task: Task): V1Container {
     name: containerName,
     image: task.image,
     command: ["/bin/sh", "-c", task.script, "osbackup", ...task.arguments],
-    envFrom: [{ secretRef: { name: task.secretName } }],
+    envFrom: secretsOf(task).map(name => ({ secretRef: { name } })),
     env: Object.entries({
       HOME: scratchPath,
       TMPDIR: scratchPath,
@@ -237,7 +243,7 @@ function container(task: Task): V1Container {
       ...(shape.mode === "Filesystem"
         ? [{ name: "volume", mountPath: task.mountPath, readOnly: shape.access === "read" }]
         : []),
-      ...(task.hasCertificates
+      ...(hasCertificates(task)
         ? [{ name: "certificates", mountPath: certificates.path.replace(/\/[^/]*$/, ""), readOnly: true }]
         : []),
     ],

@@ -26,8 +26,8 @@ export const kubernetesOptions = z.strictObject({
   repositorySecret: z
     .string()
     .describe(
-      "Name of a Secret whose keys are the variables of the repository: RESTIC_PASSWORD, AWS_ACCESS_KEY_ID and the like, and " +
-        "RESTIC_REPOSITORY where the url holds a password. Default: the run makes one of its own and removes it.",
+      "Name of a Secret whose keys are the variables of the repository: RESTIC_PASSWORD, AWS_ACCESS_KEY_ID and the like. " +
+        "Default: the run makes one of its own and removes it.",
     )
     .optional(),
   storageClass: z.string().describe("storageClassName of the temporary claim. Default none.").optional(),

@@ -66,12 +66,7 @@ export async function adoptableJob(site: Site, task: Task): Promise<string | und
 }
 
 /** Makes the Job and all that it needs, in place of whatever has its name; returns its uid. */
-export async function beginJob(
-  site: Site,
-  task: Task,
-  values: Readonly<Record<string, string>> | undefined,
-  signal: AbortSignal | undefined,
-): Promise<string> {
+export async function beginJob(site: Site, task: Task, signal: AbortSignal | undefined): Promise<string> {
   const { core, batch } = site.cluster;
   const { namespace } = site;
   const name = nameOf(task.owner, task.volumeId);
@@ -85,9 +80,9 @@ export async function beginJob(
         look: `kubectl get namespace ${namespace}`,
       })(error);
     });
-  if (values)
+  if (Object.keys(task.secrets).length > 0)
     await making("Secret", "secrets there", () =>
-      core.createNamespacedSecret({ namespace, body: secret(task, values) }),
+      core.createNamespacedSecret({ namespace, body: secret(task) }),
     );
   await making("persistent volume", "persistentvolumes in the cluster", () =>
     core.createPersistentVolume({ body: persistentVolume(task) }),

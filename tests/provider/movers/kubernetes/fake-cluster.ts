@@ -231,8 +231,9 @@ export class FakeCluster {
     const become = this.become?.(pod);
     if (become) return void this.put("pods", { ...pod, status: become });
     const [container] = template.spec.containers;
-    const secret = this.#rows.get(`secrets/${container.envFrom[0].secretRef.name}`);
-    const env: Record<string, string> = { PATH: process.env.PATH ?? "", ...secret?.stringData };
+    const env: Record<string, string> = { PATH: process.env.PATH ?? "" };
+    for (const { secretRef } of container.envFrom)
+      Object.assign(env, this.#rows.get(`secrets/${secretRef.name}`)?.stringData);
     for (const { name: variable, value } of container.env) env[variable] = value;
     // the pod's own folder
     for (const variable of ["HOME", "TMPDIR", "RESTIC_CACHE_DIR"]) env[variable] = this.#directory;

@@ -1,4 +1,4 @@
-// Command node is one program for the parts of a Kubernetes node that this project's tests start: it acts as the
+// Command components is one program for the parts of a Kubernetes node that this project's tests start: it acts as the
 // component that its file name says. One program links, and compiles, what the components share only once.
 package main
 
