@@ -64,8 +64,9 @@ export async function openCluster({ kubeconfig, context }: ClusterAddress): Prom
 
 /** The HTTP status that the API server answered with; undefined where it did not. */
 export function statusOf(error: unknown): number | undefined {
-  const { code } = error as { code?: unknown };
-  return typeof code === "number" ? code : undefined;
+  // a watch says it by another name
+  const { code, statusCode } = error as { code?: unknown; statusCode?: unknown };
+  return [code, statusCode].find(one => typeof one === "number");
 }
 
 export const isMissing = (error: unknown): boolean => statusOf(error) === 404;
@@ -105,7 +106,8 @@ export function wordsOf(error: unknown): string {
   // of 401 the library gives no body
   if (said !== undefined) return said;
   if (status === 401) return "Unauthorized";
-  if (status !== undefined) return "the API server says no why";
+  if (status !== undefined)
+    return (error as { statusCode?: number }).statusCode ? message : "the API server says no why";
   return message.split("\n")[0] ?? message;
 }
 

@@ -43,7 +43,7 @@ describe("the mover 'kubernetes' on a real node with the real driver", () => {
   it("takes an xfs volume for what it is", async () => {
     const volumeId = await lab.volumeWith({ "a.txt": "on xfs\n" }, { fileSystem: "xfs" });
     await lab.backup("set", volumeId);
-    assert.match(lab.said, /cannot be mounted as ext4, trying xfs[\s\S]*by Job in namespace default, xfs/);
+    assert.match(lab.said, /is not ext4 to the driver, trying xfs[\s\S]*by Job in namespace default, xfs/);
     await lab.nothingLeft();
   });
 
@@ -53,7 +53,7 @@ describe("the mover 'kubernetes' on a real node with the real driver", () => {
     await writeFile(image, bytes);
     const volumeId = await lab.volumeOf(image);
     const { resticSnapshotId } = await lab.backup("set", volumeId);
-    assert.match(lab.said, /as ext4, trying raw device[\s\S]*the raw device/);
+    assert.match(lab.said, /is not ext4 to the driver, trying raw device[\s\S]*the raw device/);
     const { volumeId: restored } = await lab.made("VolumeRestore", {
       owner: "shop/prod/back",
       resticSnapshotId,

@@ -15,7 +15,8 @@ async function main(): Promise<number> {
         ...["--timeout", "300000"],
         ...(files.length > 0 ? files : ["tests/kubernetes/**/*.test.ts"]),
       ],
-      { OSBACKUP_KUBERNETES: node.directory },
+      // a folder of its own: who looks for what dead runs have left knows no process of another namespace
+      { OSBACKUP_KUBERNETES: node.directory, TMPDIR: node.temporaryDirectory },
     );
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => tests.kill(signal));
     const [code] = await once(tests, "exit");

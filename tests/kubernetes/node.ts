@@ -16,6 +16,8 @@ const startSeconds = 180;
 export interface KubernetesNode {
   /** Logs of its parts are in `log/`. */
   directory: string;
+  /** For what runs inside. */
+  temporaryDirectory: string;
   /** Starts a program inside, with the streams of this process. */
   inside(program: string, args: string[], environment?: NodeJS.ProcessEnv): ChildProcess;
   stop(): Promise<void>;
@@ -25,7 +27,8 @@ export interface KubernetesNode {
 export async function startNode(): Promise<KubernetesNode> {
   const programs = await install();
   const directory = await mkdtemp(path.join(tmpdir(), "osbackup-kubernetes-"));
-  await mkdir(path.join(directory, "log"));
+  const temporaryDirectory = path.join(directory, "tmp");
+  for (const folder of [path.join(directory, "log"), temporaryDirectory]) await mkdir(folder);
   await makeImages(path.join(directory, "images"));
   const log = openSync(path.join(directory, "log", "init.log"), "w");
   const outer = spawn(
@@ -70,6 +73,7 @@ export async function startNode(): Promise<KubernetesNode> {
     readFileSync(`/proc/${outer.pid}/task/${outer.pid}/children`, "utf8").trim().split(" ")[0] ?? "";
   return {
     directory,
+    temporaryDirectory,
     inside: (program, args, environment = {}) =>
       spawn(
         "nsenter",

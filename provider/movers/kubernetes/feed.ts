@@ -67,7 +67,8 @@ export class Feed {
   }
 
   async #tell(uid: string | undefined): Promise<void> {
-    const watches = await this.#watches;
+    // that they are refused is told to those who follow
+    const watches = await this.#watches?.catch(() => undefined);
     const followed = uid === undefined ? undefined : this.#followed.get(uid);
     if (!watches || !followed) return;
     const pod = watches.pods.list(this.namespace).find(one => controllerOf(one) === uid);

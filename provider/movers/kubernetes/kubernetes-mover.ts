@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { undoSignal } from "../../base/undo-list";
 import { type Session, volumes } from "../../openstack";
-import { type Repository, ResticError } from "../../restic";
+import { isKind, type Repository, ResticError } from "../../restic";
 import type { ElsewhereCommand } from "../../restic/restic";
 import { withoutControls } from "../../restic/run";
 import { mountPathOf } from "../local/mount-path";
@@ -42,12 +42,12 @@ export function kubernetesMover(options: KubernetesOptions, clusters: Clusters):
 /** Removes all that runs of this owner have left in the cluster, except what has the name of the run that begins. */
 async function cleanUp(
   site: Site,
-  { owner, log }: Pick<BackupRun, "owner" | "log">,
+  { owner, log, signal }: Pick<BackupRun, "owner" | "log" | "signal">,
   except?: string,
 ): Promise<string[]> {
   const names = (await leftOf(site, owner)).filter(name => name !== except);
   for (const name of names) {
-    await removeObjects(site, name);
+    await removeObjects(site, name, signal);
     log(`cleaned up after an earlier run: ${name} in namespace ${site.namespace}`);
   }
   return names;
@@ -98,7 +98,8 @@ const rawDevice: Shape = { mode: "Block" };
 /** As what a volume is tried, one after the other: nobody outside the pod sees what file system it has. */
 function shapesOf(run: BackupRun, { fsType }: KubernetesOptions): Shape[] {
   if (run.content === "block") return [rawDevice];
-  const types = fsType === undefined ? ["ext4", "xfs"] : [fsType];
+  if (fsType !== undefined) return [{ mode: "Filesystem", fsType, access: "read" }];
+  const types = ["ext4", "xfs"];
   const files = types.map((type): Shape => ({ mode: "Filesystem", fsType: type, access: "read" }));
   return run.content === "auto" ? [...files, rawDevice] : files;
 }
@@ -114,9 +115,7 @@ async function synchronize(site: Site, options: KubernetesOptions, run: BackupRu
       if (!(error instanceof UnreadableVolume) || place === shapes.length - 1) throw error;
       if (error.isBlank && shapes.at(-1) === rawDevice) place = shapes.length - 2;
       const next = shapes[place + 1] as Shape;
-      run.log(
-        `volume ${run.volumeId} cannot be mounted as ${shapeName(shape)}, trying ${shapeName(next)}: ${error.message}`,
-      );
+      run.log(`volume ${run.volumeId} is not ${shapeName(shape)} to the driver, trying ${shapeName(next)}`);
     }
   }
 }
@@ -161,6 +160,12 @@ async function backUp(
     onProgress: progressTo(run.log),
   };
   const result = await repository.backup(job).catch((error: unknown) => {
+    const { repositorySecret } = options;
+    if (repositorySecret !== undefined && isKind(error, "wrong-password"))
+      throw new ResticError(
+        error.kind,
+        `${error.message}; the Job has it from Secret ${site.namespace}/${repositorySecret}, key RESTIC_PASSWORD`,
+      );
     if (!pods.hasAdopted || run.signal?.aborted) throw error;
     run.log(`what a killed run had begun came to nothing: ${(error as Error).message}`);
     return repository.backup(job);
@@ -197,6 +202,7 @@ async function restore(
       ? { script: restoreDevice, arguments: [run.verify ? "verify" : "", ...command.arguments] }
       : { script: restoreFiles, arguments: [mode, owner, changed, attributes, ...command.arguments] }),
   }));
+  run.log(`restoring ${run.resticSnapshotId.slice(0, 8)} by Job in namespace ${site.namespace}`);
   await repository.restoreElsewhere(run.resticSnapshotId, {
     elsewhere: pods.run,
     arguments:

@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline";
 import { PassThrough } from "node:stream";
 import { pause } from "../../base/pause";
-import { wordsOf } from "../../kubernetes/cluster";
+import { statusOf, wordsOf } from "../../kubernetes/cluster";
 import { containerName } from "./objects";
 import type { Site } from "./site";
 
@@ -62,7 +62,9 @@ export class PodLog {
       tailLines,
     });
     const text = await Promise.race([
-      reading.catch((error: unknown) => ({ why: wordsOf(error) })),
+      reading.catch((error: unknown) => ({
+        why: `${wordsOf(error)}${statusOf(error) === 403 ? "; the account needs the verb get for pods/log there" : ""}`,
+      })),
       pause(lagMs).then(() => ({ why: "the kubelet does not answer" })),
     ]);
     if (typeof text !== "string") return text.why;

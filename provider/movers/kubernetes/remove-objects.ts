@@ -16,50 +16,56 @@ interface Step {
 }
 
 /**
- * Removes all objects of that name, and waits until they are gone and the volume is detached: pods with their Job, then
- * the claim, the volume, the Secret. The Cinder volume is not touched.
+ * Removes all objects of that name, and waits until they are gone and the volume is detached: pods with their Job, the
+ * Secret, the claim, then the volume. The Cinder volume is not touched.
  */
 export async function removeObjects(site: Site, name: string, signal?: AbortSignal): Promise<void> {
   const { core, batch } = site.cluster;
-  const { namespace } = site;
-  const here = { name, namespace };
-  const steps: Step[] = [
-    {
-      what: "Job",
-      // without a policy the API lets the pods go on running
-      remove: () => batch.deleteNamespacedJob({ ...here, propagationPolicy: "Foreground" }),
-      read: () => batch.readNamespacedJob(here),
-    },
-    {
-      what: "claim",
-      remove: () => core.deleteNamespacedPersistentVolumeClaim(here),
-      read: () => core.readNamespacedPersistentVolumeClaim(here),
-    },
-    {
-      what: "persistent volume",
-      remove: () => core.deletePersistentVolume({ name }),
-      read: () => core.readPersistentVolume({ name }),
-    },
-    {
-      what: "Secret",
-      remove: () => core.deleteNamespacedSecret(here),
-      read: () => core.readNamespacedSecret(here),
-    },
-  ];
-  for (const step of steps) await removed(step, name, signal);
+  const readVolume = () => core.readPersistentVolume({ name });
+  // a run of the set in another namespace may have made them, and the volume stays as long as its claim
+  const elsewhere = await readVolume().then(
+    ({ spec }) => spec?.claimRef?.namespace,
+    () => undefined,
+  );
+  const namespaces = new Set([site.namespace, elsewhere ?? site.namespace]);
+  const steps: Step[] = [...namespaces].flatMap(namespace => {
+    const there = { name, namespace };
+    return [
+      {
+        what: `Job ${namespace}/${name}`,
+        // without a policy the API lets the pods go on running
+        remove: () => batch.deleteNamespacedJob({ ...there, propagationPolicy: "Foreground" }),
+        read: () => batch.readNamespacedJob(there),
+      },
+      {
+        what: `Secret ${namespace}/${name}`,
+        remove: () => core.deleteNamespacedSecret(there),
+        read: () => core.readNamespacedSecret(there),
+      },
+      {
+        what: `claim ${namespace}/${name}`,
+        remove: () => core.deleteNamespacedPersistentVolumeClaim(there),
+        read: () => core.readNamespacedPersistentVolumeClaim(there),
+      },
+    ];
+  });
+  steps.push({
+    what: `persistent volume ${name}`,
+    remove: () => core.deletePersistentVolume({ name }),
+    read: readVolume,
+  });
+  for (const step of steps) await removed(step, signal);
   await detached(site, name, signal);
 }
 
-async function removed(
-  { what, remove, read }: Step,
-  name: string,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const doing = `removing ${what} ${name}`;
+async function removed({ what, remove, read }: Step, signal: AbortSignal | undefined): Promise<void> {
+  const doing = `removing ${what}`;
   try {
     await remove();
   } catch (error) {
     if (isMissing(error)) return;
+    // who may not delete what is not there misses nothing
+    if (statusOf(error) === 403 && (await read().then(() => false, isMissing))) return;
     asSentence(doing, { rights })(error);
   }
   await untilGone(doing, () => read().then(() => true, missingIsFalse), signal);

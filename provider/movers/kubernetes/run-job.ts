@@ -193,12 +193,9 @@ function endOf(
       clearTimeout(patience);
       const Kind = verdict.unreadable ? UnreadableVolume : Error;
       const seconds = () => Math.round((Date.now() - begun) / 1000);
-      if (until <= Date.now()) fail(new Kind(`${verdict.why} (given up after ${seconds()} s)`));
-      else
-        patience = setTimeout(
-          () => fail(new Kind(`${verdict.why} (given up after ${seconds()} s)`)),
-          until - Date.now(),
-        );
+      const giveUp = () => fail(new Kind(`${verdict.why} (given up after ${seconds()} s)`));
+      if (until <= Date.now()) return giveUp();
+      patience = setTimeout(giveUp, until - Date.now());
       if (verdict.why === last) return;
       last = verdict.why;
       clearTimeout(saying);

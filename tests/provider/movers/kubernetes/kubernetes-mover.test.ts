@@ -269,6 +269,8 @@ describe("the mover 'kubernetes'", function () {
             name: `osbackup-of-${owner.split("/")[2]}`,
             labels: { ...managed, "osbackup-owner": ownerLabel(owner) },
           },
+          // of a run in another namespace
+          spec: { claimRef: { namespace: "elsewhere" } },
         });
     await backup("set");
     assert.match(lines.join("\n"), /cleaned up after an earlier run: osbackup-of-set in namespace backups/);
@@ -276,6 +278,12 @@ describe("the mover 'kubernetes'", function () {
       assert.deepEqual(
         cluster.rows(kind).map(({ metadata }) => metadata.name),
         ["osbackup-of-other"],
+      );
+    for (const namespace of ["backups", "elsewhere"])
+      assert.ok(
+        cluster.requests.includes(
+          `DELETE /api/v1/namespaces/${namespace}/persistentvolumeclaims/osbackup-of-set`,
+        ),
       );
   });
 
