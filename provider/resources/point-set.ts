@@ -96,7 +96,9 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
         isDue && !store.isBegun?.(present, given)
           ? supersededBy(run, present)
           : { superseded: [], staying: present };
-      const coming = isDue ? [comingPoint(store, given, asOf)] : [];
+      const moment = store.momentOf(given, context);
+      const { time = moment } = markOf(given, state, moment);
+      const coming = isDue ? [comingPoint(store, given, new Date(time))] : [];
       const { keep, remove } = store.judge([...staying, ...adopted, ...coming], given, asOf);
       const other = state && store.isElsewhere?.(given, state) ? state.points.length : 0;
       return [

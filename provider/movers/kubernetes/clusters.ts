@@ -15,6 +15,9 @@ import type { Site } from "./site";
 /** How many Jobs there are at most at one time, where nobody says otherwise. */
 const defaultMaxJobs = 10;
 
+/** How long it is believed that a cluster cannot be used. */
+const failureKeptMs = 30_000;
+
 /** The clusters that this process uses, each opened once. */
 export class Clusters {
   readonly #obstacles = new Map<Site, Promise<string | undefined>>();
@@ -51,8 +54,8 @@ export class Clusters {
         };
       })();
       this.#sites.set(key, site);
-      // another run, or another set, may find it open
-      site.catch(() => this.#sites.delete(key));
+      // a later set may find it open; many at once need not all wait for a cluster that does not answer
+      site.catch(() => setTimeout(() => this.#sites.delete(key), failureKeptMs).unref());
     }
     return site;
   }

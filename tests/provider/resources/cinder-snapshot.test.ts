@@ -48,6 +48,25 @@ describe("CinderSnapshot", () => {
     ]);
   });
 
+  it("announces of points between the slots what the run does", async () => {
+    const at = (time: string) =>
+      new Lifecycle({ ...cloud.environment, OSBACKUP_NOW: `2026-11-22T${time}:00Z` });
+    let state = await at("10:10").up("CinderSnapshot", given("pg"));
+    for (const [time, trigger] of [
+      ["10:20", "1"],
+      ["10:30", "2"],
+      ["10:40", "3"],
+    ] as const) {
+      const run = at(time);
+      run.keep("CinderSnapshot", state.owner, state);
+      const { plan } = await run.preview("CinderSnapshot", given("pg", { trigger }));
+      const oldest = state.points.length === 2 ? short(state.points[1].snapshotId) : undefined;
+      assert.match(plan.join(), oldest ? new RegExp(`keeps 2, removes 1: ${oldest}`) : /keeps 2$/);
+      state = await run.up("CinderSnapshot", given("pg", { trigger }));
+      assert.match(run.lines.join(), oldest ? new RegExp(`keeps 2, removed 1: ${oldest}`) : /keeps 2$/);
+    }
+  });
+
   it("keeps everything, and says so, when the schedule counts to 0", async () => {
     const made = await runAt(10).up("CinderSnapshot", given("pg"));
     const paused = runAt(12);
