@@ -287,6 +287,39 @@ describe("the mover 'kubernetes'", function () {
       );
   });
 
+  it("keeps no temporary volume while the cluster is away, however many runs fail", async () => {
+    await filled("shop/prod/set", { "a.txt": "1\n" });
+    // the preview's look at it is not what is shown here
+    const { inputs } = await new Driver(new World({}, () => {}, cloud.environment)).check(
+      "ResticBackup",
+      undefined,
+      {
+        owner: "shop/prod/set",
+        snapshotId: (await made("CinderSnapshot", { owner: "shop/prod/set-snapshot", volumeId })).snapshotId,
+        temporaryVolume: { owner: "shop/prod/set-volume" },
+        ...moving(),
+      },
+    );
+    const { kubeconfig } = cluster;
+    const config = JSON.parse(await readFile(kubeconfig, "utf8"));
+    const { server } = config.clusters[0].cluster;
+    const move = (to: string) => {
+      config.clusters[0].cluster.server = to;
+      return writeFile(kubeconfig, JSON.stringify(config));
+    };
+    await move("http://127.0.0.1:9");
+    for (let run = 0; run < 10; run++) {
+      const driver = new Driver(new World({}, line => lines.push(line), cloud.environment));
+      await assert.rejects(driver.create("ResticBackup", inputs), /looking for the driver .*ECONNREFUSED/);
+      nothingLeft();
+    }
+    await move(server);
+    const driver = new Driver(new World({}, line => lines.push(line), cloud.environment));
+    await driver.create("ResticBackup", inputs);
+    assert.equal((await openRepository(repository).snapshots()).length, 1);
+    nothingLeft();
+  });
+
   it("asks the API server nothing while a Job runs", async () => {
     cluster.become = () => ({ phase: "Running", containerStatuses: [{ state: { running: {} } }] });
     const running = backup("set");
