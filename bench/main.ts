@@ -3,6 +3,7 @@ import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import type { Benchmark, Row } from "./benchmark";
 import { create } from "./create";
+import { kubernetes } from "./kubernetes";
 import { noOpUp } from "./no-op-up";
 import { providerMemory } from "./provider-memory";
 import { record, table } from "./report";
@@ -13,7 +14,16 @@ import { findEngine } from "./stack";
 import { startUp } from "./start-up";
 import { stateSize } from "./state-size";
 
-const benchmarks: Benchmark[] = [create, noOpUp, stateSize, providerMemory, resticBackup, slot, startUp];
+const benchmarks: Benchmark[] = [
+  create,
+  noOpUp,
+  stateSize,
+  providerMemory,
+  resticBackup,
+  slot,
+  startUp,
+  kubernetes,
+];
 const usage = `usage: npm run bench -- [--only <name>]... [--no-record]
 
   --only       one of ${benchmarks.map(({ name }) => name).join(", ")}; may be given more than once

@@ -112,6 +112,11 @@ export class FakeCluster {
     if (kind === "pods") this.#running.get(name)?.kill("SIGKILL");
   }
 
+  /** A line in the log of each pod. */
+  say(line: string): void {
+    for (const log of this.#logs.values()) for (const reader of log.readers) reader.write(`${line}\n`);
+  }
+
   /** A warning of the kubelet on a pod. */
   warn(pod: Row, reason: string, message: string): void {
     this.put("events", {
@@ -229,6 +234,7 @@ export class FakeCluster {
       status: { phase: "Pending" },
     });
     const become = this.become?.(pod);
+    if (become?.phase === "Running") this.#logs.set(name, { text: "", ended: false, readers: new Set() });
     if (become) return void this.put("pods", { ...pod, status: become });
     const [container] = template.spec.containers;
     const env: Record<string, string> = { PATH: process.env.PATH ?? "" };
