@@ -1,4 +1,4 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { existsSync, openSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -21,6 +21,15 @@ export interface KubernetesNode {
   /** Starts a program inside, with the streams of this process. */
   inside(program: string, args: string[], environment?: NodeJS.ProcessEnv): ChildProcess;
   stop(): Promise<void>;
+}
+
+/** Why no node can run on this machine, of what no installation brings; undefined where one can. */
+export function whyNoNode(): string | undefined {
+  if (process.geteuid?.() !== 0) return "a Kubernetes node needs root";
+  if (!existsSync("/sys/fs/cgroup/cpuset"))
+    return "the node's set-up is for cgroup v1, this machine has another";
+  const { status } = spawnSync("unshare", ["--mount", "--net", "--pid", "--cgroup", "--fork", "true"]);
+  return status === 0 ? undefined : "namespaces are not allowed here";
 }
 
 /** Starts etcd, API server, controllers, scheduler, containerd and kubelet. Needs root. */
