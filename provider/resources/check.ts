@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import { ZodDefault, ZodObject, ZodOptional, ZodPrefault, type z } from "zod";
 import { ConfigError, isUnauthorized, isUnreachable } from "../openstack";
 import { nearest } from "../operations/nearest";
 import { type Context, isSecretAt, metaOf, type Refusal, type ResourceType, type State } from "./resource";
@@ -38,10 +38,7 @@ export async function check(
     const parsed = field.safeParse(value);
     if (parsed.success) {
       if (parsed.data !== undefined) inputs[property] = parsed.data;
-    } else
-      refusals.push(
-        ...parsed.error.issues.map(issue => refusalOf(property, issue, value, isSecretAt(field, issue.path))),
-      );
+    } else refusals.push(...parsed.error.issues.map(issue => refusalOf(property, field, issue, value)));
   }
   for (const property of Object.keys(news)) {
     if (property in shape || property.startsWith("__")) continue;
@@ -124,16 +121,32 @@ async function preflight(
   }
 }
 
-function refusalOf(property: string, issue: z.core.$ZodIssue, value: unknown, secret = false): Refusal {
+function refusalOf(property: string, field: z.ZodType, issue: z.core.$ZodIssue, value: unknown): Refusal {
+  const secret = isSecretAt(field, issue.path);
   const path = [property, ...issue.path].join(".");
   let at: unknown = value;
   for (const step of issue.path) at = (at as Record<PropertyKey, unknown> | undefined)?.[step];
   const shown = secret || at === undefined || typeof at === "object" ? "" : ` (is ${JSON.stringify(at)})`;
   if (issue.code === "unrecognized_keys")
-    return { property: path, reason: `has no property '${issue.keys.join("', '")}'` };
+    return {
+      property: path,
+      reason: `has no property ${issue.keys.map(key => `'${key}'${nearest(key, keysAt(field, issue.path))}`).join(", ")}`,
+    };
   if (issue.code === "invalid_type" && at === undefined)
     return { property: path, reason: `is required, a ${issue.expected}` };
   return { property: path, reason: `${issue.message}${shown}` };
+}
+
+/** The properties that an input has at a path, as far as that can be told. */
+function keysAt(field: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let at: z.ZodType | undefined = field;
+  for (const step of [...path, undefined]) {
+    while (at instanceof ZodOptional || at instanceof ZodDefault || at instanceof ZodPrefault)
+      at = at.unwrap() as z.ZodType;
+    if (!(at instanceof ZodObject)) return [];
+    if (step !== undefined) at = at.shape[String(step)] as z.ZodType | undefined;
+  }
+  return at instanceof ZodObject ? Object.keys(at.shape) : [];
 }
 
 function known(inputs: Record<string, unknown>): Record<string, unknown> {

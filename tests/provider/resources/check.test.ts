@@ -100,7 +100,7 @@ describe("check", () => {
       [
         "volumeId: is required, a string",
         "retention.keepLast: Too small: expected number to be >=0 (is -1)",
-        "retention: has no property 'keepdaily'",
+        "retention: has no property 'keepdaily', did you mean 'keepDaily'?",
         'timeoutSeconds: Invalid input: expected number, received string (is "soon")',
       ],
     );
