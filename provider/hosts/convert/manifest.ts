@@ -44,6 +44,9 @@ export function fromManifests({ text, name }: Source): Converted {
     );
   notes.unshift(`${found.length} set${found.length === 1 ? "" : "s"}, of ${urls.join(", ")}`);
   notes.push(
+    "To run it by Jobs in the cluster, as it is: VolumeBackup.fromManifest, see docs/kubernetes.md.",
+  );
+  notes.push(
     "The operator has no schedule of its own: what started it is written as `schedule` of each set.",
   );
   return { program: programOf(found, urls), notes, config };

@@ -99,7 +99,7 @@ spec:
       "left out: a Secret in line 1",
       "pg: spec.openstack.credentialsSecretRef is left out: the login is that of clouds.yaml, OS_* or the stack's configuration",
       "pg: spec.temporaryVolume.storageClass is left out: give temporaryVolume.volumeType, the Cinder type of that class",
-      "pg: spec.retention.keepHourly is left out: the operator has no such field",
+      "pg: spec.retention.keepHourly is left out: the operator has no such field (line 15)",
     ])
       assert.ok(err.split("\n").includes(words), `${words}\n${err}`);
     assert.match(out, /new VolumeBackup\("shop-pg-data"/);
@@ -115,7 +115,10 @@ spec:
 
     const wrong = await convert(manifest.replace("timeout: 300", "timeout: soon"));
     assert.equal(wrong.code, 1);
-    assert.match(wrong.err, /snap_sched\.yml, line 12: spec\.temporaryVolume\.timeout: .*expected number/);
+    assert.match(
+      wrong.err,
+      /snap_sched\.yml, line 12, column 41: spec\.temporaryVolume\.timeout: .*expected number/,
+    );
     const none = await convert(manifest.replace('{type: s3, url: "s3:host/bucket"}', "{type: s3}"));
     assert.match(none.err, /line 13: spec\.repository\.url: |spec\.repository\.url: /);
   });
