@@ -20,3 +20,6 @@ export function secretValues(
 ): pulumi.Output<Record<string, string>> {
   return pulumi.secret(told(() => functions().valuesOfSecret(secret)));
 }
+
+/** The set that a manifest describes. */
+export const setOf: typeof provider.setOf = manifest => functions().setOf(manifest);

@@ -177,7 +177,7 @@ const worldOf = (config: Config): World => new World(config, line => console.log
 const sessionOf = (config: Config, place: Place): Session => worldOf(config).session(place);
 
 export { type ClaimName, type ClaimVolume, volumeOfClaim } from "../kubernetes/claims";
-export { type Manifest, manifestsOf } from "../kubernetes/manifest";
+export { type Manifest, manifestsOf, setOf } from "../kubernetes/manifest";
 export { valuesOfSecret } from "../kubernetes/secrets";
 export {
   type CopySet,

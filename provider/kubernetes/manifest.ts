@@ -119,6 +119,38 @@ export function manifestsOf(given: string | object | readonly object[]): Manifes
   return found;
 }
 
+/**
+ * The set that a manifest describes, by the names of VolumeBackup's inputs as far as both have them; what it does not say
+ * is absent. The set's name is part of its snapshots' names, as it is with the operator.
+ */
+export function setOf({ metadata, spec }: Manifest) {
+  const { snapshot, retention, host, paths, exclude } = spec;
+  const { keepLast, keepDaily, keepWeekly, keepMonthly, keepYearly } = retention ?? {};
+  return {
+    name: `${metadata.namespace}-${spec.volumeClaimRef.name}`,
+    inputs: said({
+      snapshot:
+        snapshot &&
+        said({
+          force: snapshot.force,
+          timeoutSeconds: snapshot.timeout,
+          namePrefix: snapshot.namePrefix,
+          retention:
+            snapshot.retention &&
+            said({ keepLast: snapshot.retention.keepLast, keepForDays: snapshot.retention.keepForDays }),
+        }),
+      host,
+      paths,
+      exclude,
+      retention: retention && said({ keepLast, keepDaily, keepWeekly, keepMonthly, keepYearly }),
+    }),
+  };
+}
+
+/** Without what is undefined. */
+const said = <T extends object>(given: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as never;
+
 function placeOf(
   { contents }: Document.Parsed | Document,
   path: readonly string[],

@@ -1,7 +1,15 @@
-import { ZodDefault, ZodObject, ZodOptional, ZodPrefault, type z } from "zod";
+import type { z } from "zod";
 import { ConfigError, isUnauthorized, isUnreachable } from "../openstack";
 import { nearest } from "../operations/nearest";
-import { type Context, isSecretAt, metaOf, type Refusal, type ResourceType, type State } from "./resource";
+import {
+  type Context,
+  isSecretAt,
+  metaOf,
+  type Refusal,
+  type ResourceType,
+  type State,
+  shapeOf,
+} from "./resource";
 import { hasUnknown } from "./unknown";
 
 /** What check says: the inputs with their defaults and their slot, or why they are refused. */
@@ -138,16 +146,8 @@ function refusalOf(property: string, field: z.ZodType, issue: z.core.$ZodIssue, 
 }
 
 /** The properties that an input has at a path, as far as that can be told. */
-function keysAt(field: z.ZodType, path: readonly PropertyKey[]): string[] {
-  let at: z.ZodType | undefined = field;
-  for (const step of [...path, undefined]) {
-    while (at instanceof ZodOptional || at instanceof ZodDefault || at instanceof ZodPrefault)
-      at = at.unwrap() as z.ZodType;
-    if (!(at instanceof ZodObject)) return [];
-    if (step !== undefined) at = at.shape[String(step)] as z.ZodType | undefined;
-  }
-  return at instanceof ZodObject ? Object.keys(at.shape) : [];
-}
+const keysAt = (field: z.ZodType, path: readonly PropertyKey[]): string[] =>
+  Object.keys(shapeOf(path.reduce<unknown>((at, step) => shapeOf(at)[step], field)));
 
 function known(inputs: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(inputs).filter(([, value]) => !hasUnknown(value)));

@@ -134,7 +134,7 @@ export function isSecretAt(field: unknown, path: readonly PropertyKey[]): boolea
 }
 
 /** The properties of an object's schema, also where it is wrapped as optional or with a default. */
-function shapeOf(field: unknown): Record<PropertyKey, unknown> {
+export function shapeOf(field: unknown): Record<PropertyKey, unknown> {
   const schema = field as { shape?: Record<PropertyKey, unknown>; def?: { innerType?: unknown } } | undefined;
   return schema?.shape ?? (schema?.def?.innerType ? shapeOf(schema.def.innerType) : {});
 }

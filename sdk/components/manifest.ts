@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import type { CinderSnapshotArgs } from "../cinder-snapshot";
 import { getClaimVolumeOutput } from "../functions";
-import { type Manifest, secretValues } from "../manifests";
+import { type Manifest, secretValues, setOf } from "../manifests";
 import { type RepositoryAccess, ResticRepository } from "../restic-repository";
 
 /** What a manifest of the operator does not say. */
@@ -24,32 +24,23 @@ export interface FromManifest
   image?: pulumi.Input<string>;
 }
 
-/** The set's name, which is part of its snapshots' names as it is with the operator. */
-export const nameOf = ({ metadata, spec }: Manifest): string =>
-  `${metadata.namespace}-${spec.volumeClaimRef.name}`;
-
 /** A manifest as inputs of a VolumeBackup; `repositories` holds those that were made already. */
 export function argsOf(manifest: Manifest, given: FromManifest, repositories: Map<string, ResticRepository>) {
   const { metadata, spec } = manifest;
   const { namespace } = metadata;
   const { kubeconfig, context, image, repository, volumeIds = {}, ...timing } = given;
   const address = { ...(kubeconfig ? { kubeconfig } : {}), ...(context ? { context } : {}) };
-  const { snapshot = {}, temporaryVolume = {}, resources } = spec;
+  const { temporaryVolume = {}, resources } = spec;
   const { requests, limits } = resources ?? {};
   const secretName = spec.repository.secretRef?.name;
   const claim = spec.volumeClaimRef.name;
   return {
     ...timing,
+    ...setOf(manifest).inputs,
     volumeId: spec.openstack.autoDiscover
       ? getClaimVolumeOutput({ name: claim, namespace, ...address }).volumeId
       : givenVolume(volumeIds, `${namespace}/${claim}`),
     repository: repository ?? repositoryOf(manifest, address, repositories),
-    snapshot: {
-      ...(snapshot.force === undefined ? {} : { force: snapshot.force }),
-      ...(snapshot.timeout === undefined ? {} : { timeoutSeconds: snapshot.timeout }),
-      ...(snapshot.namePrefix === undefined ? {} : { namePrefix: snapshot.namePrefix }),
-      ...(snapshot.retention ? { retention: known(snapshot.retention, ["keepLast", "keepForDays"]) } : {}),
-    },
     mover: "kubernetes" as const,
     moverOptions: {
       kubernetes: {
@@ -64,20 +55,6 @@ export function argsOf(manifest: Manifest, given: FromManifest, repositories: Ma
           : {}),
       },
     },
-    ...(spec.host === undefined ? {} : { host: spec.host }),
-    ...(spec.paths === undefined ? {} : { paths: spec.paths }),
-    ...(spec.exclude === undefined ? {} : { exclude: spec.exclude }),
-    ...(spec.retention
-      ? {
-          retention: known(spec.retention, [
-            "keepLast",
-            "keepDaily",
-            "keepWeekly",
-            "keepMonthly",
-            "keepYearly",
-          ]),
-        }
-      : {}),
   };
 }
 
@@ -88,12 +65,6 @@ function givenVolume(ids: Record<string, pulumi.Input<string>>, key: string): pu
       `the manifest of claim ${key} has autoDiscover: false: give volumeIds['${key}']`,
     );
   return id;
-}
-
-/** Those of the rules that are given. */
-function known<Key extends string>(given: object, keys: readonly Key[]): { [key in Key]?: number } {
-  const entries = Object.entries(given).filter(([key]) => (keys as readonly string[]).includes(key));
-  return Object.fromEntries(entries) as { [key in Key]?: number };
 }
 
 /** One for all manifests that name it; opened with the values of its Secret. */

@@ -1,11 +1,11 @@
 import * as pulumi from "@pulumi/pulumi";
 import { CinderSnapshot, type CinderSnapshotArgs } from "../cinder-snapshot";
 import { refuseUnknownKeys } from "../known-keys";
-import { manifestsOf } from "../manifests";
+import { manifestsOf, setOf } from "../manifests";
 import { ResticBackup, type ResticBackupArgs } from "../restic-backup";
 import type { RepositoryAccess, ResticRepository } from "../restic-repository";
 import { TemporaryVolume } from "../temporary-volume";
-import { argsOf, type FromManifest, nameOf } from "./manifest";
+import { argsOf, type FromManifest } from "./manifest";
 
 /** Inputs of VolumeBackup, in the words of the operator's VolumeSnapshotBackup. */
 export interface VolumeBackupArgs {
@@ -124,7 +124,7 @@ export class VolumeBackup extends pulumi.ComponentResource {
   ): VolumeBackup[] {
     const repositories = new Map<string, ResticRepository>();
     return manifestsOf(manifest).map(
-      one => new VolumeBackup(nameOf(one), argsOf(one, given, repositories), options),
+      one => new VolumeBackup(setOf(one).name, argsOf(one, given, repositories), options),
     );
   }
 

@@ -26,7 +26,7 @@ describe("a Job that fails on a real node", () => {
   beforeEach(() => lab.fresh());
   afterEach(() => lab.nothingLeft());
 
-  const { core } = lazily(() => lab.node.cluster);
+  const core = () => lab.node.cluster.core;
   const pods = async (): Promise<V1Pod[]> => (await core().listNamespacedPod({ namespace })).items;
 
   /** The pod of a Job whose restic is stopped in the middle, and how it goes on. */
@@ -159,9 +159,4 @@ function resticInPod(): number | undefined {
     }
   }
   return undefined;
-}
-
-/** What is there only once the tests run. */
-function lazily<T extends object>(get: () => T): { [K in keyof T]: () => T[K] } {
-  return new Proxy({} as { [K in keyof T]: () => T[K] }, { get: (_, key) => () => get()[key as keyof T] });
 }

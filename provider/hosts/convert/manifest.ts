@@ -1,4 +1,4 @@
-import { type Manifest, manifestKind, readManifests } from "../../kubernetes/manifest";
+import { type Manifest, manifestKind, readManifests, setOf } from "../../kubernetes/manifest";
 import type { Converted, Source } from "./source";
 
 /** Whether a text holds manifests of the operator. */
@@ -52,8 +52,7 @@ export function fromManifests({ text, name }: Source): Converted {
   return { program: programOf(found, urls), notes, config };
 }
 
-const setName = ({ metadata, spec }: Manifest): string => `${metadata.namespace}-${spec.volumeClaimRef.name}`;
-const volumeKey = (one: Manifest): string => `${setName(one)}-volumeId`;
+const volumeKey = (one: Manifest): string => `${setOf(one).name}-volumeId`;
 
 /** Lines on the fields that have no meaning here. */
 function meaningless(one: Manifest): string[] {
@@ -74,34 +73,19 @@ function programOf(found: readonly Manifest[], urls: readonly string[]): string 
 });`,
   );
   const sets = found.map(one => {
-    const { snapshot, temporaryVolume, repository, host, paths, exclude, retention } = one.spec;
+    const { temporaryVolume, repository } = one.spec;
     const place = urls.indexOf(repository.url) || "";
+    const { name, inputs } = setOf(one);
+    const { snapshot, ...others } = inputs;
     const given = {
-      snapshot: snapshot && {
-        force: snapshot.force,
-        timeoutSeconds: snapshot.timeout,
-        namePrefix: snapshot.namePrefix,
-        retention: snapshot.retention && {
-          keepLast: snapshot.retention.keepLast,
-          keepForDays: snapshot.retention.keepForDays,
-        },
-      },
+      snapshot,
       temporaryVolume: temporaryVolume?.timeout && { timeoutSeconds: temporaryVolume.timeout },
-      host,
-      paths,
-      exclude,
-      retention: retention && {
-        keepLast: retention.keepLast,
-        keepDaily: retention.keepDaily,
-        keepWeekly: retention.keepWeekly,
-        keepMonthly: retention.keepMonthly,
-        keepYearly: retention.keepYearly,
-      },
+      ...others,
     };
     const lines = Object.entries(given)
       .filter(([, value]) => value !== undefined)
       .map(([key, value]) => `  ${key}: ${literal(value)},`);
-    return `new VolumeBackup(${JSON.stringify(setName(one))}, {
+    return `new VolumeBackup(${JSON.stringify(name)}, {
   volumeId: ${volumeOf(one)},
   // schedule: "30 2 * * *", // without one a single point is taken
   repository${place === "" ? "" : `: repository${place}`},

@@ -7,12 +7,8 @@ import type {
   V1Pod,
 } from "@kubernetes/client-node";
 import { asSentence, type Cluster } from "../../kubernetes/cluster";
-import { managed } from "./objects";
+import { selectorOf } from "./objects";
 import type { Seen } from "./verdict";
-
-const ours = Object.entries(managed)
-  .map(([key, value]) => `${key}=${value}`)
-  .join(",");
 
 /** How long a watch that was cut, or refused later, is left alone. */
 const againMs = 5_000;
@@ -91,10 +87,10 @@ export class Feed {
     const { namespace } = this;
     const watches: Watches = {
       jobs: this.#watch("batch/v1", "jobs", selector => batch.listNamespacedJob({ namespace, ...selector }), {
-        labelSelector: ours,
+        labelSelector: selectorOf(),
       }),
       pods: this.#watch("v1", "pods", selector => core.listNamespacedPod({ namespace, ...selector }), {
-        labelSelector: ours,
+        labelSelector: selectorOf(),
       }),
       events: this.#watch("v1", "events", selector => core.listNamespacedEvent({ namespace, ...selector }), {
         fieldSelector: "type!=Normal",

@@ -224,7 +224,7 @@ async function taskOf(
   session: Session,
   run: BackupRun | RestoreRun,
   given: { site: Site; options: KubernetesOptions; shape: Shape; image: string; directory: string },
-): Promise<Omit<Task, "script" | "arguments">> {
+): Promise<Omit<Task, "script" | "arguments" | "secrets" | "environment">> {
   const { site, options, shape, image, directory } = given;
   return {
     owner: run.owner,
@@ -234,8 +234,6 @@ async function taskOf(
     shape,
     image,
     mountPath: directory,
-    secrets: {},
-    environment: {},
     deadlineSeconds: deadlineOf(run.timeoutSeconds, options.startTimeoutSeconds),
     options,
   };
@@ -270,7 +268,8 @@ class Pods {
     private readonly site: Site,
     private readonly given: BackupRun | RestoreRun,
     private readonly heard: Heard,
-    private readonly taskFor: (command: ElsewhereCommand) => Promise<Task>,
+    /** All but what opens the repository. */
+    private readonly taskFor: (command: ElsewhereCommand) => Promise<Omit<Task, "secrets" | "environment">>,
   ) {}
 
   readonly run = async (command: ElsewhereCommand) => {

@@ -47,6 +47,14 @@ export const managed = { "app.kubernetes.io/managed-by": "osbackup" };
 /** The label of what belongs to an owner; the name itself, which a label cannot hold, is an annotation. */
 export const ownerLabel = (owner: string): string => labelOf(owner, 32);
 
+const ownerKey = "osbackup-owner";
+
+/** What finds our objects: all, or those of an owner. */
+export const selectorOf = (owner?: string): string =>
+  Object.entries({ ...managed, ...(owner === undefined ? {} : { [ownerKey]: ownerLabel(owner) }) })
+    .map(([key, value]) => `${key}=${value}`)
+    .join(",");
+
 /** The one name of all objects that bring a volume into a pod: the same in every run, so that a killed one's are found. */
 export const nameOf = (owner: string, volumeId: string): string =>
   `osbackup-${labelOf(owner, 8)}-${volumeId.slice(0, 8)}`;
@@ -64,8 +72,8 @@ function metadata(task: Task, namespaced = true): V1ObjectMeta {
   return {
     name: nameOf(task.owner, task.volumeId),
     ...(namespaced ? { namespace: task.namespace } : {}),
-    labels: { ...managed, "osbackup-owner": ownerLabel(task.owner) },
-    annotations: { "osbackup-owner": task.owner, "osbackup-volume": task.volumeId },
+    labels: { ...managed, [ownerKey]: ownerLabel(task.owner) },
+    annotations: { [ownerKey]: task.owner, "osbackup-volume": task.volumeId },
   };
 }
 

@@ -1,6 +1,6 @@
 import { pause } from "../../base/pause";
 import { asSentence, isMissing, statusOf, wordsOf } from "../../kubernetes/cluster";
-import { managed, ownerLabel } from "./objects";
+import { selectorOf } from "./objects";
 import type { Site } from "./site";
 
 /** How long what was deleted may take to go: a pod gets a minute to end, a volume to be detached. */
@@ -116,9 +116,7 @@ async function untilGone(
 export async function leftOf(site: Site, owner: string): Promise<string[]> {
   const { core, batch } = site.cluster;
   const { namespace } = site;
-  const labelSelector = Object.entries({ ...managed, "osbackup-owner": ownerLabel(owner) })
-    .map(([key, value]) => `${key}=${value}`)
-    .join(",");
+  const labelSelector = selectorOf(owner);
   const found = await Promise.all([
     batch.listNamespacedJob({ namespace, labelSelector }),
     core.listNamespacedPersistentVolumeClaim({ namespace, labelSelector }),
