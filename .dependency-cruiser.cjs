@@ -16,7 +16,7 @@ module.exports = {
       "^(sdk|engine|devcloud|provider/(?!operations/(schedule\\.ts|retention/|time-zone\\.ts)))",
       "schedule, retention and time-zone import nothing of ours but each other; the clock is an argument",
     ),
-    layer("kubernetes-stands-alone", "^provider/kubernetes/", "^provider/(?!kubernetes/)"),
+    layer("kubernetes-stands-alone", "^provider/kubernetes/", "^provider/(?!(kubernetes|base)/)"),
     layer("base-stands-alone", "^provider/base/", "^provider/(?!base/)"),
     layer("openstack-knows-http-only", "^provider/openstack/", "^provider/(?!(openstack|base)/)"),
     layer("restic-knows-restic-only", "^provider/restic/", "^provider/(?!(restic|base)/)"),

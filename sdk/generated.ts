@@ -538,6 +538,12 @@ export interface ResticBackupOutputs {
   resticSnapshotId: string;
   /** How the last backup ended. */
   phase: "Pending" | "Succeeded" | "PartiallyFailed";
+  /** What the last backup said of itself; empty before the first one. Default `""`. */
+  message: string;
+  /** When the last backup began, ISO 8601 in UTC; empty before the first one. Default `""`. */
+  startedAt: string;
+  /** When it was done, its copy proven. Default `""`. */
+  completedAt: string;
   /** All points of the set in the repository, newest first, each with why it is kept. */
   points: {
     resticSnapshotId: string;
@@ -567,6 +573,9 @@ export const resticBackupBinding = {
   outputs: [
     "resticSnapshotId",
     "phase",
+    "message",
+    "startedAt",
+    "completedAt",
     "points",
     "removed",
     "filesTotal",
@@ -668,6 +677,22 @@ export interface VolumeRestoreInputs {
   newUuid?: pulumi.Input<boolean | undefined>;
   /** Read everything back and compare it with the repository. Default true. */
   verify?: pulumi.Input<boolean | undefined>;
+  /** A PersistentVolumeClaim for the new volume, bound and ready to be mounted. Default none. */
+  claim?: pulumi.Input<
+    | {
+        name: pulumi.Input<string>;
+        namespace?: pulumi.Input<string | undefined>;
+        storageClass?: pulumi.Input<string | undefined>;
+        accessModes?: pulumi.Input<
+          pulumi.Input<"ReadWriteOnce" | "ReadWriteOncePod" | "ReadOnlyMany" | "ReadWriteMany">[] | undefined
+        >;
+        volumeMode?: pulumi.Input<"Filesystem" | "Block" | undefined>;
+        fsType?: pulumi.Input<"ext4" | "ext3" | "xfs" | "btrfs" | undefined>;
+        kubeconfig?: pulumi.Input<string | undefined>;
+        context?: pulumi.Input<string | undefined>;
+      }
+    | undefined
+  >;
   /** More metadata for the volume. Default `{}`. */
   metadata?: pulumi.Input<Record<string, pulumi.Input<string>> | undefined>;
   /** Deadline of the restore, in seconds. Default a day. */
@@ -692,6 +717,10 @@ export interface VolumeRestoreOutputs {
   compared: string;
   /** How long the restore took. */
   durationSeconds: number;
+  /** What is on it: 'ext4', 'xfs' or 'device'; empty where Cinder made it, which does not say. Default `""`. */
+  restoredAs: string;
+  /** The claim for it, as namespace/name; empty without one. Default `""`. */
+  claimedBy: string;
   /** How the volume was filled: 'cinder', 'loop mount', … */
   writtenBy: string;
 }
@@ -708,6 +737,8 @@ export const volumeRestoreBinding = {
     "verified",
     "compared",
     "durationSeconds",
+    "restoredAs",
+    "claimedBy",
     "writtenBy",
   ],
   secretInputs: ["repository.password", "repository.environment.*"],

@@ -104,6 +104,8 @@ program
   .option("--name <name>", "name of the new volume or server (default: restore- and the id)")
   .option("--size <GiB>", "its size (default: what the point needs)", wholeNumber)
   .option("--volume-type <type>", "its type (default: the source's)")
+  .option("--claim <namespace/name>", "make a claim of Kubernetes for the new volume, bound to it")
+  .option("--storage-class <name>", "with --claim: its storage class (default: none)")
   .option("--target <folder>", "restore files into this folder in place of a new volume")
   .option("--path <paths...>", "with --target: only these files and folders")
   .option("--server", "of a snapshot of a ServerSnapshot: a new server with all volumes of its point")

@@ -23,6 +23,9 @@ export interface RestoreOptions {
   name?: string;
   size?: number;
   volumeType?: string;
+  /** A claim of Kubernetes for the new volume, as namespace/name or name, and its storage class. */
+  claim?: string;
+  storageClass?: string;
   /** Folder of this machine to restore files into, in place of a new volume. */
   target?: string;
   /** Only these files and folders of the point. */
@@ -65,7 +68,7 @@ export async function restore(given: string | undefined, options: RestoreOptions
   });
 }
 
-const ofVolumes = ["size", "volumeType"] as const;
+const ofVolumes = ["size", "volumeType", "claim", "storageClass"] as const;
 const ofNewServers = ["name", "flavor", "network", "key", "zone", "securityGroup", "floatingIp"] as const;
 const ofServers = [...ofNewServers.slice(1), "server", "inPlace", "yes"] as const;
 
@@ -139,6 +142,8 @@ export function pointOf(id: string, all: readonly ResticSnapshot[], url: string)
 
 async function restoreVolume(world: World, id: string, options: RestoreOptions): Promise<void> {
   if (options.path) throw new Error("--path needs --target: a new volume gets everything");
+  if (options.storageClass !== undefined && options.claim === undefined)
+    throw new Error("--storage-class needs --claim");
   const type = "VolumeRestore";
   const driver = new Driver(world);
   const given = {
@@ -150,19 +155,29 @@ async function restoreVolume(world: World, id: string, options: RestoreOptions):
     ...(options.name !== undefined && { name: options.name }),
     ...(options.size !== undefined && { sizeGib: options.size }),
     ...(options.volumeType !== undefined && { volumeType: options.volumeType }),
+    ...(options.claim !== undefined && { claim: claimCalled(options.claim, options.storageClass) }),
   };
   const made = await created(driver, type, given);
   // what a killed restore began is made anew; from here on the volume is its user's, and the next restore makes another
   await keepRestored(world.session(options), made.id, given.owner, world.abort.signal).catch((error: Error) =>
     console.error(`warning: a later restore may take volume ${made.id} for its own: ${error.message}`),
   );
-  const { restoredSizeGib, capturedAt, compared } = made.outputs;
+  const { restoredSizeGib, capturedAt, compared, claimedBy } = made.outputs;
   if (options.json) {
     console.log(JSON.stringify(made.outputs, null, 2));
     return;
   }
   console.log(`volume ${made.id}: ${restoredSizeGib} GiB, data of ${capturedAt}; compared: ${compared}`);
-  console.log(`attach it with \`openstack server add volume SERVER ${made.id}\``);
+  console.log(
+    claimedBy
+      ? `claim ${claimedBy} is bound to it`
+      : `attach it with \`openstack server add volume SERVER ${made.id}\``,
+  );
+}
+
+function claimCalled(text: string, storageClass: string | undefined): Properties {
+  const [name, namespace] = text.split("/").reverse();
+  return { name, ...(namespace && { namespace }), ...(storageClass !== undefined && { storageClass }) };
 }
 
 async function created(driver: Driver, type: string, given: Properties): Promise<Fresh<Properties>> {

@@ -6,7 +6,7 @@ export interface ClaimName extends ClusterAddress {
   /** Name of the PersistentVolumeClaim. */
   name: string;
   /** Default: that of the context, then "default". */
-  namespace?: string;
+  namespace?: string | undefined;
 }
 
 /** What Kubernetes knows of the Cinder volume behind a claim. */

@@ -119,3 +119,18 @@ function messageOf(body: string): string | undefined {
     return undefined;
   }
 }
+
+/** Without the driver a pod waits for its volume for ever, and not one event says why. Who may not look is believed. */
+export async function hasDriver({ storage }: Cluster): Promise<void> {
+  const doing = `looking for the driver ${cinderDriver}`;
+  const rights = "the verbs get for csidrivers and list for csinodes";
+  try {
+    await storage.readCSIDriver({ name: cinderDriver });
+    const { items } = await storage.listCSINode();
+    if (items.some(({ spec }) => (spec.drivers ?? []).some(({ name }) => name === cinderDriver))) return;
+  } catch (error) {
+    if (statusOf(error) === 403) return;
+    if (!isMissing(error)) asSentence(doing, { rights })(error);
+  }
+  throw new Error(`${doing}: no node of the cluster has it; install cinder-csi-plugin, or use another mover`);
+}

@@ -7,6 +7,8 @@ export const manifestKind = "VolumeSnapshotBackup";
 const count = z.int().min(0);
 const quantities = z.record(z.string(), z.union([z.string(), z.number().transform(String)]));
 const secretRef = z.looseObject({ name: z.string().min(1), namespace: z.string().optional() });
+// of the repository: the Job reads it, which has the Secrets of its own namespace alone
+const localSecretRef = z.looseObject({ name: z.string().min(1) });
 
 /** A manifest by the names of the operator; its defaults are those of the resources here. */
 const manifest = z.looseObject({
@@ -30,7 +32,7 @@ const manifest = z.looseObject({
     repository: z.looseObject({
       type: z.string().optional(),
       url: z.string().min(1),
-      secretRef: secretRef.optional(),
+      secretRef: localSecretRef.optional(),
     }),
     host: z.string().optional(),
     paths: z.array(z.string()).optional(),

@@ -96,6 +96,15 @@ export const inputs = z.object({
 export const outputs = z.object({
   resticSnapshotId: z.string().describe("Id of the newest good restic snapshot; empty before the first one."),
   phase: z.enum(["Pending", "Succeeded", "PartiallyFailed"]).describe("How the last backup ended."),
+  message: z
+    .string()
+    .default("")
+    .describe("What the last backup said of itself; empty before the first one."),
+  startedAt: z
+    .string()
+    .default("")
+    .describe("When the last backup began, ISO 8601 in UTC; empty before the first one."),
+  completedAt: z.string().default("").describe("When it was done, its copy proven."),
   points: z
     .array(
       z.object({

@@ -1,4 +1,4 @@
-import { runKey } from "../base/marks";
+import { instant, runKey } from "../base/marks";
 import { type BackUpVolume, backUpVolume } from "../operations/back-up-volume";
 import { partialWords, runWords } from "../operations/backup-words";
 import { resticInventoryOf } from "../operations/restic-inventory";
@@ -19,7 +19,15 @@ type BackupState = Inputs & Outputs;
 /** What the outputs tell of the last backup. */
 type LastRun = Pick<
   Outputs,
-  "phase" | "filesTotal" | "bytesTotal" | "bytesAdded" | "durationSeconds" | "readBy"
+  | "phase"
+  | "message"
+  | "startedAt"
+  | "completedAt"
+  | "filesTotal"
+  | "bytesTotal"
+  | "bytesAdded"
+  | "durationSeconds"
+  | "readBy"
 >;
 
 /** Recovery points that are restic snapshots of one source. */
@@ -61,6 +69,9 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
   current: point => ({ resticSnapshotId: point?.id ?? "" }),
   own: (_given, state) => ({
     phase: state?.phase ?? "Pending",
+    message: state?.message ?? "",
+    startedAt: state?.startedAt ?? "",
+    completedAt: state?.completedAt ?? "",
     filesTotal: state?.filesTotal ?? 0,
     bytesTotal: state?.bytesTotal ?? 0,
     bytesAdded: state?.bytesAdded ?? 0,
@@ -77,17 +88,24 @@ async function take(
 ): Promise<Taken<ResticPoint, LastRun>> {
   const repository = repositoryOf(given, context);
   const isOver = repository.announceBackup();
+  const begun = Date.now();
   try {
     const run = runOf(given, state, repository, context);
     const { moved, points, superseded } = await backUpVolume(run);
+    const partial = moved?.partial ? partialWords(moved, points) : undefined;
+    const words = partial === undefined ? runWords(moved, points, given) : undefined;
     return {
       points,
       superseded,
-      words: moved?.partial ? undefined : runWords(moved, points, given),
-      partial: moved?.partial ? partialWords(moved, points) : undefined,
+      words,
+      partial,
       own: moved
         ? {
             phase: moved.partial ? "PartiallyFailed" : "Succeeded",
+            message: partial ?? words ?? "",
+            startedAt: instant(context.now),
+            // on the clock that `now` is of
+            completedAt: instant(new Date(context.now.getTime() + Date.now() - begun)),
             filesTotal: moved.filesTotal,
             bytesTotal: moved.bytesTotal,
             bytesAdded: moved.bytesAdded,

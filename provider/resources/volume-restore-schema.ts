@@ -2,6 +2,41 @@ import { z } from "zod";
 import { deletionPolicy, mover, moverOptions, owner, place } from "./inputs";
 import { repositoryAccess } from "./repository-access";
 
+const claim = z.strictObject({
+  name: z.string().min(1).max(253).describe("Name of the claim."),
+  namespace: z
+    .string()
+    .describe("Its namespace. Default: that of moverOptions.kubernetes, then of the context.")
+    .optional(),
+  storageClass: z
+    .string()
+    .describe(
+      "Its storage class; of a restic snapshot its `type` is the default of volumeType. Default none, with which the " +
+        "claim cannot be extended.",
+    )
+    .optional(),
+  accessModes: z
+    .array(z.enum(["ReadWriteOnce", "ReadWriteOncePod", "ReadOnlyMany", "ReadWriteMany"]))
+    .min(1)
+    .describe("How it may be mounted. Default ReadWriteOnce.")
+    .optional(),
+  volumeMode: z
+    .enum(["Filesystem", "Block"])
+    .describe(
+      "Default Filesystem, and Block where the backup was of a raw device: the driver would make a file system on one it " +
+        "does not know.",
+    )
+    .optional(),
+  fsType: z
+    .enum(["ext4", "ext3", "xfs", "btrfs"])
+    .describe(
+      "File system to mount. Default: that of the restored files; of a Cinder snapshot the driver's, ext4.",
+    )
+    .optional(),
+  kubeconfig: z.string().describe("Path of a kubeconfig. Default as moverOptions.kubernetes'.").optional(),
+  context: z.string().describe("Context in it. Default: its current one.").optional(),
+});
+
 export const inputs = z.object({
   owner,
   mover,
@@ -67,6 +102,9 @@ export const inputs = z.object({
     .boolean()
     .default(true)
     .describe("Read everything back and compare it with the repository. Default true."),
+  claim: claim
+    .describe("A PersistentVolumeClaim for the new volume, bound and ready to be mounted. Default none.")
+    .optional(),
   metadata: z.record(z.string(), z.string().max(255)).default({}).describe("More metadata for the volume."),
   timeoutSeconds: z
     .number()
@@ -86,6 +124,11 @@ export const outputs = z.object({
   verified: z.boolean().describe("Whether the data was read back and compared, and is all as it was."),
   compared: z.string().describe("What was read back and compared, and what is known to differ."),
   durationSeconds: z.number().describe("How long the restore took."),
+  restoredAs: z
+    .string()
+    .default("")
+    .describe("What is on it: 'ext4', 'xfs' or 'device'; empty where Cinder made it, which does not say."),
+  claimedBy: z.string().default("").describe("The claim for it, as namespace/name; empty without one."),
   writtenBy: z.string().describe("How the volume was filled: 'cinder', 'loop mount', …"),
 });
 

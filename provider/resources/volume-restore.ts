@@ -4,13 +4,21 @@ import type { z } from "zod";
 import { fromMetadata, instant } from "../base/marks";
 import { removeUntilGone } from "../cinder/remove";
 import { volumeKind } from "../cinder/watch";
+import {
+  claimDrift,
+  claimObstacle,
+  makeClaim,
+  type RestoredClaim,
+  removeClaim,
+  volumeTypeOf,
+} from "../kubernetes/restored-claim";
 import { isNotFound, parseTime, snapshots, undefinedIfNotFound, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
 import { pointsAmong } from "../operations/restic-set";
 import { keepRestored, restoreVolume } from "../operations/restore-volume";
 import type { Repository, ResticSnapshot } from "../restic";
 import { accessOf, accessRules, moverRefusals, moverRules, type repositoryAccess } from "./repository-access";
-import { type Context, type Refusal, resourceType } from "./resource";
+import { type Context, PartialFailure, type Refusal, resourceType } from "./resource";
 import { type Inputs, inputs, type Outputs, outputs } from "./volume-restore-schema";
 
 /** A new volume made from a Cinder snapshot (Karbor's restore) or filled from a restic snapshot. */
@@ -44,11 +52,15 @@ export const volumeRestore = resourceType({
     "sizeGib",
     "mover",
     "moverOptions",
+    "claim",
     "cloud",
     "region",
     "projectId",
   ],
   async preflight(given, context) {
+    const claim = claimIn(given);
+    const obstacle = claim && (await claimObstacle(claim));
+    if (obstacle !== undefined) return [{ property: "claim", reason: obstacle }];
     if (given.snapshotId !== undefined) {
       try {
         await snapshots.get(context.session(given), given.snapshotId);
@@ -72,7 +84,22 @@ export const volumeRestore = resourceType({
         ? await fromCinder(given, given.snapshotId, context)
         : await fromRestic(given, context);
     context.log(`restored volume ${restored.volumeId} from ${restored.source}`);
-    return { id: restored.volumeId, outputs: { ...restored, durationSeconds: (Date.now() - begun) / 1000 } };
+    const outputs = { ...restored, claimedBy: "", durationSeconds: (Date.now() - begun) / 1000 };
+    const fresh = { id: restored.volumeId, outputs };
+    try {
+      outputs.claimedBy = await claimed(fresh.id, restored, given, context);
+    } catch (error) {
+      // the volume is there, and only the claim is tried again
+      throw new PartialFailure(`volume ${fresh.id} is restored, but ${(error as Error).message}`, fresh, {
+        cause: error,
+      });
+    }
+    return fresh;
+  },
+
+  drift: async (state, given) => {
+    const claim = claimIn(given);
+    return claim && state.claimedBy ? claimDrift(claim, state.volumeId) : [];
   },
 
   async read(id, state, context) {
@@ -87,10 +114,17 @@ export const volumeRestore = resourceType({
     // The mark follows a renamed resource: by its owner the volume is found, and allowed to be removed.
     if (given.owner !== state.owner || !isDeepStrictEqual(given.metadata, state.metadata))
       await volumes.setMetadata(session, id, { ...given.metadata, "osbackup-owner": given.owner });
-    return outputs.parse(state);
+    const old = claimIn(state);
+    const isSame = isDeepStrictEqual(given.claim, state.claim) && given.owner === state.owner;
+    if (old && state.claimedBy && !isSame)
+      await removeClaim(old, { owner: state.owner, volumeId: id, signal: context.signal });
+    return outputs.parse({ ...state, claimedBy: await claimed(id, state, given, context) });
   },
 
   async delete(id, state, context) {
+    const claim = claimIn(state);
+    if (claim && state.claimedBy && state.deletionPolicy === "delete")
+      await removeClaim(claim, { owner: state.owner, volumeId: id, signal: context.signal });
     if (state.deletionPolicy === "retain") {
       context.log(`deletionPolicy is 'retain': restored volume ${id} stays`);
       await keepRestored(context.session(state), id, state.owner, context.signal).catch((error: Error) =>
@@ -116,11 +150,38 @@ export const volumeRestore = resourceType({
   },
 });
 
-async function fromCinder(
+/** What a restore says of its volume, before a claim is made for it. */
+type Restored = Omit<Outputs, "durationSeconds" | "claimedBy">;
+
+/** The claim that is wanted, in the cluster of the mover where it names no other. */
+function claimIn({ claim, moverOptions }: Pick<Inputs, "claim" | "moverOptions">): RestoredClaim | undefined {
+  const { kubeconfig, context, namespace } = moverOptions?.kubernetes ?? {};
+  return claim && { kubeconfig, context, ...claim, namespace: claim.namespace ?? namespace };
+}
+
+/** Makes the claim that is wanted; empty where none is. */
+async function claimed(
+  volumeId: string,
+  { restoredSizeGib, restoredAs }: Pick<Outputs, "restoredSizeGib" | "restoredAs">,
   given: Inputs,
-  snapshotId: string,
   context: Context,
-): Promise<Omit<Outputs, "durationSeconds">> {
+): Promise<string> {
+  const claim = claimIn(given);
+  if (!claim) return "";
+  const isDevice = restoredAs === "device";
+  const where = await makeClaim(claim, {
+    owner: given.owner,
+    volumeId,
+    sizeGib: restoredSizeGib,
+    volumeMode: isDevice ? "Block" : "Filesystem",
+    fsType: isDevice || restoredAs === "" ? undefined : restoredAs,
+    signal: context.signal,
+  });
+  context.log(`claim ${where} has volume ${volumeId}`);
+  return where;
+}
+
+async function fromCinder(given: Inputs, snapshotId: string, context: Context): Promise<Restored> {
   const session = context.session(given);
   const snapshot = await snapshots.get(session, snapshotId);
   const source = `cinder:${snapshotId}`;
@@ -139,12 +200,13 @@ async function fromCinder(
     source,
     capturedAt: snapshot.metadata?.["osbackup-taken-at"] ?? instant(parseTime(snapshot.created_at)),
     verified: false,
+    restoredAs: "",
     compared: "nothing: the volume is Cinder's copy of the snapshot",
     writtenBy: "cinder",
   };
 }
 
-async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs, "durationSeconds">> {
+async function fromRestic(given: Inputs, context: Context): Promise<Restored> {
   const repository = context.repository(accessOf(given.repository as z.output<typeof repositoryAccess>));
   const wanted = given.resticSnapshotId as string;
   const all = await repository.snapshots({ signal: context.signal });
@@ -161,8 +223,11 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
   const content = found.tags.includes("content=block") ? "block" : "file";
   const rewritten = Number(/^rewritten-links=(\d+)$/m.exec(found.tags.join("\n"))?.[1] ?? 0);
   const sizeGib = await sizeOf(given, found.id, content, repository, context);
+  const fileSystem = given.fileSystem ?? fileSystemOf(found.tags);
+  const claim = claimIn(given);
+  const volumeType = given.volumeType ?? (claim && (await volumeTypeOf(claim)));
   const { volume, filled } = await restoreVolume(
-    { ...targetOf(given, context), sourceKey: source, sizeGib },
+    { ...targetOf({ ...given, volumeType }, context), sourceKey: source, sizeGib },
     (made: Volume) =>
       context.mover(given).restore({
         session: context.session(given),
@@ -172,7 +237,7 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
         resticSnapshotId: found.id,
         content,
         tags: found.tags,
-        fileSystem: given.fileSystem ?? fileSystemOf(found.tags),
+        fileSystem,
         newUuid: given.newUuid ?? false,
         verify: given.verify,
         timeoutSeconds: given.timeoutSeconds,
@@ -186,6 +251,7 @@ async function fromRestic(given: Inputs, context: Context): Promise<Omit<Outputs
     source,
     capturedAt: instant(found.time),
     verified: given.verify && rewritten === 0,
+    restoredAs: content === "block" ? "device" : fileSystem,
     compared: comparedWords(given.verify, content, rewritten),
     writtenBy: filled?.how ?? "an earlier run",
   };

@@ -78,7 +78,7 @@ function repositoryOf(
     throw new pulumi.RunError(
       `spec.repository of ${url} has no secretRef: name its Secret, or give repository`,
     );
-  const secret = { name: secretRef.name, namespace: secretRef.namespace ?? namespace };
+  const secret = { name: secretRef.name, namespace };
   const key = JSON.stringify([url, secret]);
   const known = made.get(key);
   if (known) return known;

@@ -2,7 +2,35 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { open, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import type { V1Job } from "@kubernetes/client-node";
+import { cinderDriver } from "../../provider/kubernetes/cluster";
+import { until } from "../until";
+import { images } from "./install";
 import { Lab } from "./lab";
+
+const namespace = "default";
+
+/** A Job that reads a file of a claim, and writes another. */
+const readerOf = (claimName: string): V1Job => ({
+  metadata: { name: "reader" },
+  spec: {
+    backoffLimit: 0,
+    template: {
+      spec: {
+        restartPolicy: "Never",
+        volumes: [{ name: "data", persistentVolumeClaim: { claimName } }],
+        containers: [
+          {
+            name: "reader",
+            image: images.restic,
+            command: ["/bin/sh", "-c", "echo more > /data/b.txt && cat /data/a.txt"],
+            volumeMounts: [{ name: "data", mountPath: "/data" }],
+          },
+        ],
+      },
+    },
+  },
+});
 
 describe("the mover 'kubernetes' on a real node with the real driver", () => {
   let lab: Lab;
@@ -37,6 +65,43 @@ describe("the mover 'kubernetes' on a real node with the real driver", () => {
       assert.equal(await lab.read(String(restored.volumeId), "a.txt"), "what is on the volume\n");
       assert.equal(restored.verified, true);
     }
+    await lab.nothingLeft();
+  });
+
+  it("restores into a claim of the class that is wanted, which a pod mounts and writes to", async () => {
+    const { core, storage, batch } = lab.node.cluster;
+    await storage.createStorageClass({
+      body: { metadata: { name: "fast" }, provisioner: cinderDriver, parameters: { type: "__DEFAULT__" } },
+    });
+    const volumeId = await lab.volumeWith({ "a.txt": "what is on the volume\n" }, { fileSystem: "xfs" });
+    const { resticSnapshotId } = await lab.backup("set", volumeId);
+    const claim = { name: "orders", namespace, storageClass: "fast" };
+    const given = {
+      owner: "shop/prod/claimed",
+      resticSnapshotId,
+      ...lab.moving(),
+      claim,
+      deletionPolicy: "delete",
+    };
+    const restored = await lab.made("VolumeRestore", given);
+    assert.equal(restored.claimedBy, "default/orders");
+    const id = String(restored.volumeId);
+    assert.equal(lab.node.devcloud.volumes().find(row => row.id === id)?.volume_type, "__DEFAULT__");
+    await batch.createNamespacedJob({ namespace, body: readerOf("orders") });
+    await until("the pod that uses it", async () => {
+      const { status } = await batch.readNamespacedJob({ name: "reader", namespace });
+      return status?.succeeded === 1 || status?.failed === 1;
+    });
+    const [pod] = (await core.listNamespacedPod({ namespace, labelSelector: "job-name=reader" })).items;
+    const name = String(pod?.metadata?.name);
+    assert.equal(await core.readNamespacedPodLog({ name, namespace }), "what is on the volume\n");
+    await batch.deleteNamespacedJob({ name: "reader", namespace, propagationPolicy: "Foreground" });
+    await lab.removed("VolumeRestore", restored);
+    await storage.deleteStorageClass({ name: "fast" });
+    assert.equal(
+      lab.node.devcloud.volumes().some(row => row.id === id),
+      false,
+    );
     await lab.nothingLeft();
   });
 

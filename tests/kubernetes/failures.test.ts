@@ -101,6 +101,21 @@ describe("a Job that fails on a real node", () => {
     }
   });
 
+  it("goes on where the kubelet is killed in the middle, and is followed to its end", async () => {
+    const running = lab.backup("set", volumeId);
+    const { goOn } = await hangingPod();
+    process.kill(processOf(words => words[0] === "kubelet") as number, "SIGKILL");
+    await pause(2_000);
+    goOn();
+    const { resticSnapshotId } = await running.catch((error: Error) => {
+      throw new Error(`${error.message}\n${lab.said}`);
+    });
+    assert.deepEqual(
+      (await lab.open().snapshots()).map(({ id }) => id),
+      [resticSnapshotId],
+    );
+  });
+
   it("of a killed run is gone on with by the next one, and not begun twice", async () => {
     const { snapshotId, slot, takenAt } = await lab.made("CinderSnapshot", {
       owner: "shop/prod/killed-snapshot",
@@ -147,13 +162,15 @@ describe("a Job that fails on a real node", () => {
   });
 });
 
-/** The process of a restic that backs up in a pod: this process sees those of its node. */
-function resticInPod(): number | undefined {
+/** The process of a restic that backs up in a pod. */
+const resticInPod = () => processOf(words => words[0] === "restic" && words.includes("backup"));
+
+/** The process with such a command line: this one sees those of its node. */
+function processOf(isWanted: (words: string[]) => boolean): number | undefined {
   for (const pid of readdirSync("/proc")) {
     if (!/^\d+$/.test(pid)) continue;
     try {
-      const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-      if (words[0] === "restic" && words.includes("backup")) return Number(pid);
+      if (isWanted(readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0"))) return Number(pid);
     } catch {
       // it has ended meanwhile
     }

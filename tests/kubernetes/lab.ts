@@ -118,6 +118,12 @@ export class Lab {
     return { ...inputs, ...outputs, id };
   }
 
+  /** Deletes a resource by its state. */
+  async removed(type: string, state: Properties): Promise<void> {
+    const driver = new Driver(new World({}, line => this.lines.push(line), this.node.devcloud.environment));
+    await driver.delete(type, String(state.id), state);
+  }
+
   /** A backup of a volume by a Job. */
   async backup(
     name: string,

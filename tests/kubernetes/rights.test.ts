@@ -60,9 +60,18 @@ describe("the rights of examples/kubernetes/rbac.yaml, on a real API server", ()
   const put = (manifest: Manifest) =>
     KubernetesObjectApi.makeApiClient(lab.node.cluster.config).replace(manifest);
 
-  it("are enough for a backup", async () => {
-    await lab.backup("set", volumeId, { kubernetes: { kubeconfig } });
+  it("are enough for a backup, and for its restore into a claim", async () => {
+    const { resticSnapshotId } = await lab.backup("set", volumeId, { kubernetes: { kubeconfig } });
     assert.match(lab.said, /by Job in namespace backups/);
+    const restored = await lab.made("VolumeRestore", {
+      owner: "shop/prod/claimed",
+      resticSnapshotId,
+      ...lab.moving({ kubeconfig }),
+      claim: { name: "orders" },
+      deletionPolicy: "delete",
+    });
+    assert.equal(restored.claimedBy, "backups/orders");
+    await lab.removed("VolumeRestore", restored);
   });
 
   it("are each missed in the preview, by name, where a run needs them", async function () {

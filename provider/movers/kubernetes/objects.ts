@@ -8,7 +8,7 @@ import type {
   V1ResourceRequirements,
   V1Secret,
 } from "@kubernetes/client-node";
-import { cinderDriver } from "../../kubernetes/cluster";
+import { claimOf, persistentVolumeOf, type StaticVolume } from "../../kubernetes/static-volume";
 import type { KubernetesOptions } from "./options";
 
 /** How a volume comes into a pod. */
@@ -68,62 +68,39 @@ export const scratchPath = "/osbackup";
 /** The certificates to trust, where the repository has its own. */
 export const certificates = { key: "ca.crt", path: "/osbackup-certificates/ca.crt" };
 
-function metadata(task: Task, namespaced = true): V1ObjectMeta {
+function metadata(task: Task): V1ObjectMeta {
   return {
     name: nameOf(task.owner, task.volumeId),
-    ...(namespaced ? { namespace: task.namespace } : {}),
+    namespace: task.namespace,
     labels: { ...managed, [ownerKey]: ownerLabel(task.owner) },
     annotations: { [ownerKey]: task.owner, "osbackup-volume": task.volumeId },
   };
 }
 
-/**
- * The volume as the cluster sees it. `ro` is the mount's, or the driver would make a file system where it knows none;
- * `claimRef` keeps other claims of that size away; and with `Retain` the cluster deletes nothing of Cinder's.
- */
-export function persistentVolume(task: Task): V1PersistentVolume {
-  const { shape } = task;
+/** The volume as the cluster sees it. `ro` is the mount's, or the driver would make a file system where it knows none. */
+function staticVolume(task: Task): StaticVolume {
+  const { shape, owner, volumeId, sizeGib, namespace, options } = task;
+  const { labels = {}, annotations = {} } = metadata(task);
   return {
-    apiVersion: "v1",
-    kind: "PersistentVolume",
-    metadata: metadata(task, false),
-    spec: {
-      capacity: { storage: `${task.sizeGib}Gi` },
-      accessModes: ["ReadWriteOnce"],
-      volumeMode: shape.mode,
-      persistentVolumeReclaimPolicy: "Retain",
-      storageClassName: task.options.storageClass ?? "",
-      ...(shape.mode === "Filesystem" && shape.access === "read" ? { mountOptions: ["ro"] } : {}),
-      claimRef: {
-        apiVersion: "v1",
-        kind: "PersistentVolumeClaim",
-        namespace: task.namespace,
-        name: nameOf(task.owner, task.volumeId),
-      },
-      csi: {
-        driver: cinderDriver,
-        volumeHandle: task.volumeId,
-        ...(shape.mode === "Filesystem" ? { fsType: shape.fsType } : {}),
-      },
-    },
+    volumeId,
+    sizeGib,
+    volumeName: nameOf(owner, volumeId),
+    claimName: nameOf(owner, volumeId),
+    namespace,
+    labels,
+    annotations,
+    storageClass: options.storageClass ?? "",
+    volumeMode: shape.mode,
+    ...(shape.mode === "Block" ? {} : { fsType: shape.fsType }),
+    ...(shape.mode === "Filesystem" && shape.access === "read" ? { mountOptions: ["ro"] } : {}),
   };
 }
 
-/** The claim on that volume, and on no other. */
-export function claim(task: Task): V1PersistentVolumeClaim {
-  return {
-    apiVersion: "v1",
-    kind: "PersistentVolumeClaim",
-    metadata: metadata(task),
-    spec: {
-      accessModes: ["ReadWriteOnce"],
-      volumeMode: task.shape.mode,
-      storageClassName: task.options.storageClass ?? "",
-      volumeName: nameOf(task.owner, task.volumeId),
-      resources: { requests: { storage: `${task.sizeGib}Gi` } },
-    },
-  };
-}
+/** The persistent volume of a task. */
+export const persistentVolume = (task: Task): V1PersistentVolume => persistentVolumeOf(staticVolume(task));
+
+/** The claim of a task. */
+export const claim = (task: Task): V1PersistentVolumeClaim => claimOf(staticVolume(task));
 
 const hasCertificates = ({ secrets }: Task): boolean => certificates.key in secrets;
 

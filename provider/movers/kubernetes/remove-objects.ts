@@ -1,19 +1,10 @@
-import { pause } from "../../base/pause";
-import { asSentence, isMissing, statusOf, wordsOf } from "../../kubernetes/cluster";
+import { asSentence, statusOf } from "../../kubernetes/cluster";
+import { type Removal, removed, untilGone } from "../../kubernetes/removal";
 import { selectorOf } from "./objects";
 import type { Site } from "./site";
 
-/** How long what was deleted may take to go: a pod gets a minute to end, a volume to be detached. */
-const goneSeconds = 180;
-
 const rights =
   "the verbs get and delete for jobs, persistentvolumeclaims and secrets there, and for persistentvolumes in the cluster";
-
-interface Step {
-  what: string;
-  remove: () => Promise<unknown>;
-  read: () => Promise<unknown>;
-}
 
 /**
  * Removes all objects of that name, and waits until they are gone and the volume is detached: pods with their Job, the
@@ -28,7 +19,7 @@ export async function removeObjects(site: Site, name: string, signal?: AbortSign
     () => undefined,
   );
   const namespaces = new Set([site.namespace, elsewhere ?? site.namespace]);
-  const steps: Step[] = [...namespaces].flatMap(namespace => {
+  const steps: Removal[] = [...namespaces].flatMap(namespace => {
     const there = { name, namespace };
     return [
       {
@@ -54,26 +45,8 @@ export async function removeObjects(site: Site, name: string, signal?: AbortSign
     remove: () => core.deletePersistentVolume({ name }),
     read: readVolume,
   });
-  for (const step of steps) await removed(step, signal);
+  for (const step of steps) await removed(step, rights, signal);
   await detached(site, name, signal);
-}
-
-async function removed({ what, remove, read }: Step, signal: AbortSignal | undefined): Promise<void> {
-  const doing = `removing ${what}`;
-  try {
-    await remove();
-  } catch (error) {
-    if (isMissing(error)) return;
-    // who may not delete what is not there misses nothing
-    if (statusOf(error) === 403 && (await read().then(() => false, isMissing))) return;
-    asSentence(doing, { rights })(error);
-  }
-  await untilGone(doing, () => read().then(() => true, missingIsFalse), signal);
-}
-
-function missingIsFalse(error: unknown): boolean {
-  if (isMissing(error)) return false;
-  throw error;
 }
 
 /** The driver detaches after the volume is gone from the cluster. Who may not look relies on Cinder's own words. */
@@ -88,28 +61,6 @@ async function detached({ cluster }: Site, name: string, signal: AbortSignal | u
     }
   };
   await untilGone(`detaching persistent volume ${name}`, isAttached, signal);
-}
-
-async function untilGone(
-  doing: string,
-  isThere: () => Promise<boolean>,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const until = Date.now() + goneSeconds * 1000;
-  let trouble: string | undefined;
-  for (let wait = 200; ; wait = Math.min(2 * wait, 5_000)) {
-    try {
-      if (!(await isThere())) return;
-      trouble = undefined;
-    } catch (error) {
-      trouble = wordsOf(error);
-    }
-    if (Date.now() > until)
-      throw new Error(
-        `${doing}: ${trouble ?? "it is still there"} after ${goneSeconds} s; is its node lost, or something else using it?`,
-      );
-    await pause(wait, signal);
-  }
 }
 
 /** The names of everything that runs of an owner have left, whatever of it is still there. */

@@ -1,6 +1,6 @@
 import type { V1Job } from "@kubernetes/client-node";
-import { pause } from "../../base/pause";
 import { asSentence, isMissing, isThere } from "../../kubernetes/cluster";
+import { bound } from "../../kubernetes/static-volume";
 import { claim, digestOf, job, nameOf, persistentVolume, secret, type Task } from "./objects";
 import { PodLog } from "./pod-log";
 import { removeObjects } from "./remove-objects";
@@ -90,39 +90,19 @@ export async function beginJob(site: Site, task: Task, signal: AbortSignal | und
   await making("claim", "persistentvolumeclaims there", () =>
     core.createNamespacedPersistentVolumeClaim({ namespace, body: claim(task) }),
   );
-  await bound(site, name, task.options.bindTimeoutSeconds ?? defaultBindSeconds, signal);
+  await bound(
+    site.cluster,
+    { name, namespace },
+    {
+      failing: "temporary PVC failed to bind",
+      timeoutSeconds: task.options.bindTimeoutSeconds ?? defaultBindSeconds,
+      signal,
+    },
+  );
   const made = await making("Job", "jobs there", () =>
     batch.createNamespacedJob({ namespace, body: job(task) }),
   );
   return made.metadata?.uid ?? "";
-}
-
-async function bound(
-  { cluster: { core }, namespace }: Site,
-  name: string,
-  timeoutSeconds: number,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const until = Date.now() + timeoutSeconds * 1000;
-  for (let wait = 100; ; wait = Math.min(2 * wait, 5_000)) {
-    const found = await core
-      .readNamespacedPersistentVolumeClaim({ name, namespace })
-      .catch(
-        asSentence(`reading claim ${name}`, { rights: "the verb get for persistentvolumeclaims there" }),
-      );
-    const phase = found.status?.phase;
-    if (phase === "Bound") return;
-    if (Date.now() > until) {
-      const { items } = await core
-        .listNamespacedEvent({ namespace, fieldSelector: `involvedObject.uid=${found.metadata?.uid}` })
-        .catch(() => ({ items: [] }));
-      const events = [...new Set(items.map(({ reason, message }) => `${reason}: ${message}`))];
-      throw new Error(
-        `temporary PVC failed to bind: claim ${namespace}/${name} is ${phase} after ${timeoutSeconds} s; ${events.join("; ") || "the cluster says no why"}`,
-      );
-    }
-    await pause(wait, signal);
-  }
 }
 
 /**

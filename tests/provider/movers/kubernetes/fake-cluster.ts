@@ -31,6 +31,7 @@ const kinds: Record<string, string> = {
   persistentvolumeclaims: "PersistentVolumeClaim",
   csidrivers: "CSIDriver",
   csinodes: "CSINode",
+  storageclasses: "StorageClass",
   volumeattachments: "VolumeAttachment",
   selfsubjectaccessreviews: "SelfSubjectAccessReview",
 };
@@ -170,7 +171,12 @@ export class FakeCluster {
     const namespace = /\/namespaces\/([^/]+)\//.exec(url.pathname)?.[1] ?? "";
     if (method === "POST" && this.missing.has(namespace))
       return void refuse(404, "NotFound", `namespaces "${namespace}" not found`);
-    if (url.searchParams.has("dryRun")) return void send(201, JSON.parse(Buffer.concat(chunks).toString()));
+    if (url.searchParams.has("dryRun")) {
+      const given = JSON.parse(Buffer.concat(chunks).toString()) as Row;
+      if (this.#rows.has(`${kind}/${given.metadata.name}`))
+        return void refuse(409, "AlreadyExists", `${kind} "${given.metadata.name}" already exists`);
+      return void send(201, given);
+    }
     if (kind === "selfsubjectaccessreviews") {
       const review = JSON.parse(Buffer.concat(chunks).toString());
       const { verb, resource, subresource } = review.spec.resourceAttributes;
@@ -195,7 +201,7 @@ export class FakeCluster {
         return void refuse(409, "AlreadyExists", `${kind} "${given.metadata.name}" already exists`);
       const made = this.put(kind, {
         ...given,
-        ...(kind === "persistentvolumeclaims" ? { status: { phase: "Bound" } } : {}),
+        ...(kind.startsWith("persistentvolume") ? { status: { phase: "Bound" } } : {}),
       });
       send(201, made);
       if (kind === "jobs") this.#run(made);
