@@ -124,7 +124,7 @@ start kube-controller-manager kube-controller-manager --kubeconfig /run/admin.ku
   --service-account-private-key-file $keys/accounts.key --root-ca-file $keys/server.crt --bind-address 127.0.0.1
 start kube-scheduler kube-scheduler --kubeconfig /run/admin.kubeconfig --leader-elect=false --bind-address 127.0.0.1
 # as an init system would, begun again when it dies
-for_ever() { while :; do "$@"; sleep 1; done; }
+for_ever() { while :; do "$@" || sleep 1; done; }
 start kubelet for_ever kubelet --config /run/kubelet.yaml --kubeconfig /run/kubelet.kubeconfig --hostname-override node1 \
   --node-ip 10.77.0.1
 touch "$state/started"

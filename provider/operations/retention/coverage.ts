@@ -17,17 +17,40 @@ import { malformed } from "./validation";
  * @param around the year examined begins here
  */
 export function daysCovered(retention: Retention, schedule: Schedule, around: Date): number {
+  return Math.max(0, ...reachesOf(retention, schedule, around).map(({ shortest }) => shortest)) / day;
+}
+
+/**
+ * How old a point becomes before the policy lets it go, in days on the wall of the time zone: the longest of a year, that
+ * of the rule that keeps longest. Infinite with `keepTags`, which lets nothing go; 0 when the schedule takes no points.
+ *
+ * @param around the year examined begins here
+ */
+export function daysKept(retention: Retention, schedule: Schedule, around: Date): number {
+  const reaches = reachesOf(retention, schedule, around);
+  if (reaches.length > 0 && (retention.keepTags ?? []).length > 0) return Number.POSITIVE_INFINITY;
+  return Math.max(0, ...reaches.map(({ longest }) => longest)) / day;
+}
+
+/** How far back the points of one rule reach in a year, just before the slot that follows, in ms. */
+interface Reach {
+  shortest: number;
+  longest: number;
+}
+
+function reachesOf(retention: Retention, schedule: Schedule, around: Date): Reach[] {
   const last = nextSlot(schedule, new Date(around.getTime() + 366 * day));
-  if (!last || malformed(retention).length > 0) return 0;
+  if (!last || malformed(retention).length > 0) return [];
   const year = { schedule, begin: around.getTime(), last: last.getTime() };
-  const covered = [coveredByCount(year, undefined, retention.minimum ?? 1)];
-  for (const rule of rulesIn(retention)) {
-    // A single bucket leaves a single point, whatever the period.
-    if (rule.kind === "count")
-      covered.push(coveredByCount(year, rule.count === 1 ? undefined : rule.period, rule.count));
-    else if (rule.kind === "window") covered.push(coveredByWindow(year, rule.period, rule.window));
-  }
-  return Math.max(...covered) / day;
+  return [
+    reachOfCount(year, undefined, retention.minimum ?? 1),
+    ...rulesIn(retention).flatMap(rule => {
+      // a single bucket leaves a single point, whatever the period
+      if (rule.kind === "count")
+        return reachOfCount(year, rule.count === 1 ? undefined : rule.period, rule.count);
+      return rule.kind === "window" ? reachOfWindow(year, rule.period, rule.window) : [];
+    }),
+  ];
 }
 
 interface Year {
@@ -37,11 +60,11 @@ interface Year {
   last: number;
 }
 
-/** The shortest reach of a rule that counts, which is always at the first slot of a bucket, in ms. */
-function coveredByCount({ schedule, begin, last }: Year, period: Period | undefined, count: number): number {
+/** Of a rule that counts: shortest at the first slot of a bucket, longest at its last. */
+function reachOfCount({ schedule, begin, last }: Year, period: Period | undefined, count: number): Reach {
   const zone = schedule.timeZone;
   // Newest first; `after` is the slot that follows the bucket's first one.
-  const buckets: { name: string; first: number; after: number; last: number }[] = [];
+  const buckets: { name: string; first: number; after: number; last: number; next: number }[] = [];
   let bucket: (typeof buckets)[number] | undefined;
   let following = nextSlot(schedule, new Date(last))?.getTime() ?? last;
   let before = 0;
@@ -52,26 +75,32 @@ function coveredByCount({ schedule, begin, last }: Year, period: Period | undefi
       bucket.after = following;
     } else {
       if (bucket && bucket.first <= begin && ++before === count) break;
-      bucket = { name, first: slot, after: following, last: slot };
+      bucket = { name, first: slot, after: following, last: slot, next: following };
       buckets.push(bucket);
     }
     following = slot;
   }
   const reaches = buckets
-    .filter(({ first }) => first > begin)
-    .map(({ first, after }, index) => {
-      const oldest = buckets[Math.min(index + count, buckets.length) - 1]?.last;
-      return wallAt(zone, after) - wallAt(zone, oldest ?? first);
+    .filter(({ last: newest }) => newest > begin)
+    .map(({ first, after, next }, index) => {
+      const oldest = buckets[Math.min(index + count, buckets.length) - 1]?.last ?? first;
+      return {
+        // the year begins in the middle of the oldest bucket
+        shortest: first > begin ? wallAt(zone, after) - wallAt(zone, oldest) : Number.POSITIVE_INFINITY,
+        longest: wallAt(zone, next) - wallAt(zone, oldest),
+      };
     });
-  return Math.min(...reaches);
+  return {
+    shortest: Math.min(...reaches.map(({ shortest }) => shortest)),
+    longest: Math.max(...reaches.map(({ longest }) => longest)),
+  };
 }
 
-/** The shortest reach of a rule with a window, in ms. */
-function coveredByWindow(
+function reachOfWindow(
   { schedule, begin, last }: Year,
   period: Period | undefined,
   window: string | number,
-): number {
+): Reach {
   const zone = schedule.timeZone;
   const known: number[] = [nextSlot(schedule, new Date(last))?.getTime() ?? last];
   const enough = cutoff(window, zone, begin);
@@ -81,6 +110,7 @@ function coveredByWindow(
   }
   known.reverse();
   let shortest = Number.POSITIVE_INFINITY;
+  let longest = 0;
   let oldest = 0;
   let newestOfBucket = 0;
   for (const [index, now] of known.entries()) {
@@ -94,12 +124,11 @@ function coveredByWindow(
       while (newestOfBucket < index && bucketOf(period, zone, known[newestOfBucket + 1] ?? now) === name)
         newestOfBucket++;
     }
-    shortest = Math.min(
-      shortest,
-      wallAt(zone, next) - wallAt(zone, known[Math.min(newestOfBucket, index)] ?? now),
-    );
+    const reach = wallAt(zone, next) - wallAt(zone, known[Math.min(newestOfBucket, index)] ?? now);
+    shortest = Math.min(shortest, reach);
+    longest = Math.max(longest, reach);
   }
-  return shortest;
+  return { shortest, longest };
 }
 
 /** The slots up to and including `newest`, newest first. */

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import {
   applyRetention,
   daysCovered,
+  daysKept,
   type Point,
   type Retention,
   validateRetention,
@@ -550,7 +551,7 @@ describe("daysCovered", () => {
     });
   }
 
-  it("is the worst that a year of applying the policy shows", () => {
+  it("is the worst that a year of applying the policy shows, and daysKept the longest", () => {
     const schedules = ["7@tue,wed,fri", "weekly", "4@6,18@sat", "0 5 3,20 * *"].map(text =>
       parseSchedule(text, { timeZone: "Europe/Berlin" }),
     );
@@ -578,15 +579,37 @@ describe("daysCovered", () => {
         const points = all.map((time, index) => ({ id: String(index), time, good: true }));
         const end = all.findIndex(time => time.getTime() > begin + 366 * 24 * hour);
         let worst = Number.POSITIVE_INFINITY;
+        let longest = 0;
         for (const [index, time] of all.entries()) {
           if (time.getTime() <= begin || index > end) continue;
           const stay = kept(points.slice(0, index + 1), { ...retention, keepTags: ["none"] }, time, timeZone);
           const [oldest, next] = [stay.at(-1)?.time ?? time, all[index + 1] ?? time];
-          worst = Math.min(worst, wallAt(timeZone, +next) - wallAt(timeZone, +oldest));
+          const reach = wallAt(timeZone, +next) - wallAt(timeZone, +oldest);
+          worst = Math.min(worst, reach);
+          longest = Math.max(longest, reach);
         }
         assert.equal(daysCovered(retention, schedule, new Date(begin)), worst / 24 / hour);
+        assert.equal(daysKept(retention, schedule, new Date(begin)), longest / 24 / hour);
       }),
       { numRuns: 25 },
     );
   });
+});
+
+describe("daysKept", () => {
+  const cases: [schedule: string, retention: Retention, days: number][] = [
+    ["daily", { keepLast: 3 }, 3],
+    ["daily", { keepDaily: 7 }, 7],
+    ["hourly", { keepDaily: 7 }, 7 - 23 / 24], // until midnight: the last of the seven days' 23:00
+    ["daily", { keepMonthly: 12, keepLast: 3 }, 338], // on 31 January: the point of 28 February
+    ["daily", { keepForDays: 30 }, 30],
+    ["daily", { keepLast: 1, keepTags: [["hold"]] }, Number.POSITIVE_INFINITY],
+    ["0@mon", { keepLast: 5 }, 0],
+  ];
+  for (const [text, retention, days] of cases) {
+    it(`of ${JSON.stringify(retention)} with "${text}" is ${Math.round(days * 100) / 100}`, () => {
+      const found = daysKept(retention, parseSchedule(text), new Date("2026-11-22T10:00:00Z"));
+      assert.equal(Math.round(found * 1e6) / 1e6, Math.round(days * 1e6) / 1e6);
+    });
+  }
 });
