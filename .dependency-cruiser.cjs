@@ -45,7 +45,7 @@ module.exports = {
     layer(
       "policy-uses-the-pure-files-only",
       "^sdk/policy/",
-      "^(engine|devcloud|provider/(?!operations/(schedule\\.ts|retention/|nearest\\.ts)))",
+      "^(engine|devcloud|provider/(?!operations/(schedule\\.ts|retention/|nearest\\.ts|opt-out\\.ts)))",
     ),
     {
       name: "packages-name-what-they-use",

@@ -5,6 +5,7 @@ import ts from "typescript";
 import { z } from "zod";
 import { registry } from "../provider/resources/registry";
 import { repositoryAccess } from "../provider/resources/repository-access";
+import { policiesText, policyConfigText } from "./policies-text";
 
 /**
  * Writes what follows from the resource schemas: the SDK's argument and output interfaces (sdk/generated.ts) and the
@@ -238,10 +239,23 @@ function formatted(file: string, text: string): string {
   });
 }
 
+/** A page's own text, up to and with the line that begins like that, and the empty one after it. */
+function textBefore(file: string, line: string): string {
+  const text = readFileSync(join(root, file), "utf8");
+  const at = text.indexOf(`\n${line}`);
+  if (at < 0) throw new Error(`${file} has no line '${line}…'`);
+  return `${text.slice(0, text.indexOf("\n", at + 1) + 1)}\n`;
+}
+
 // in this order: the reference reads the comments of what is generated for the SDK
 const files: [string, () => string][] = [
   ["sdk/generated.ts", () => formatted("sdk/generated.ts", sdkText())],
   ["docs/reference.md", referenceText],
+  ["docs/policies.md", () => `${textBefore("docs/policies.md", "<!-- What follows")}${policiesText()}`],
+  [
+    "examples/policy-pack/config.json",
+    () => formatted("examples/policy-pack/config.json", policyConfigText()),
+  ],
 ];
 let stale = 0;
 for (const [file, textOf] of files) {
@@ -249,7 +263,7 @@ for (const [file, textOf] of files) {
   const path = join(root, file);
   if (!process.argv.includes("--check")) writeFileSync(path, text);
   else if (readFileSync(path, "utf8") !== text) {
-    console.error(`${file} is not what the schemas say, run \`npm run generate\``);
+    console.error(`${file} is not what the sources say, run \`npm run generate\``);
     stale++;
   }
 }

@@ -375,6 +375,22 @@ export interface ResticRepositoryInputs {
   >;
   /** When the copy is brought up to date: a schedule as for CinderSnapshot. Default: never. */
   copySchedule?: pulumi.Input<string | undefined>;
+  /** What the store promises of what it holds, as its owner set it up. Nothing here sets or proves it: policies read it. */
+  immutability?: pulumi.Input<
+    | {
+        mode: pulumi.Input<"append-only" | "governance" | "compliance">;
+        days?: pulumi.Input<number | undefined>;
+      }
+    | undefined
+  >;
+  /** The same of copyTo. */
+  copyImmutability?: pulumi.Input<
+    | {
+        mode: pulumi.Input<"append-only" | "governance" | "compliance">;
+        days?: pulumi.Input<number | undefined>;
+      }
+    | undefined
+  >;
   /** Deadline of each check, prune and copy, in seconds. Default a day. */
   timeoutSeconds?: pulumi.Input<number | undefined>;
 }
@@ -717,6 +733,8 @@ export interface VolumeRestoreOutputs {
   compared: string;
   /** How long the restore took. */
   durationSeconds: number;
+  /** When the restore began, ISO 8601 in UTC. Default `""`. */
+  restoredAt: string;
   /** What is on it: 'ext4', 'xfs' or 'device'; empty where Cinder made it, which does not say. Default `""`. */
   restoredAs: string;
   /** The claim for it, as namespace/name; empty without one. Default `""`. */
@@ -737,6 +755,7 @@ export const volumeRestoreBinding = {
     "verified",
     "compared",
     "durationSeconds",
+    "restoredAt",
     "restoredAs",
     "claimedBy",
     "writtenBy",
@@ -808,13 +827,23 @@ export interface ServerRestoreOutputs {
   addresses: string[];
   /** How long the restore took. */
   durationSeconds: number;
+  /** When the restore began, ISO 8601 in UTC. Default `""`. */
+  restoredAt: string;
 }
 
 /** How ServerRestore is bound to its provider. */
 export const serverRestoreBinding = {
   type: "ServerRestore",
   computed: [],
-  outputs: ["restoredServerId", "source", "capturedAt", "volumeIds", "addresses", "durationSeconds"],
+  outputs: [
+    "restoredServerId",
+    "source",
+    "capturedAt",
+    "volumeIds",
+    "addresses",
+    "durationSeconds",
+    "restoredAt",
+  ],
   secretInputs: [],
   addresses: [],
 } as const;

@@ -22,6 +22,9 @@ export type ResticBackupArgs = Omit<
 export class ResticBackup extends BackupResource {
   declare readonly resticSnapshotId: pulumi.Output<ResticBackupOutputs["resticSnapshotId"]>;
   declare readonly phase: pulumi.Output<ResticBackupOutputs["phase"]>;
+  declare readonly message: pulumi.Output<ResticBackupOutputs["message"]>;
+  declare readonly startedAt: pulumi.Output<ResticBackupOutputs["startedAt"]>;
+  declare readonly completedAt: pulumi.Output<ResticBackupOutputs["completedAt"]>;
   declare readonly points: pulumi.Output<ResticBackupOutputs["points"]>;
   declare readonly removed: pulumi.Output<ResticBackupOutputs["removed"]>;
   declare readonly filesTotal: pulumi.Output<ResticBackupOutputs["filesTotal"]>;

@@ -21,6 +21,7 @@ export class ServerRestore extends BackupResource {
   declare readonly volumeIds: pulumi.Output<ServerRestoreOutputs["volumeIds"]>;
   declare readonly addresses: pulumi.Output<ServerRestoreOutputs["addresses"]>;
   declare readonly durationSeconds: pulumi.Output<ServerRestoreOutputs["durationSeconds"]>;
+  declare readonly restoredAt: pulumi.Output<ServerRestoreOutputs["restoredAt"]>;
 
   constructor(name: string, args: ServerRestoreArgs, options?: pulumi.CustomResourceOptions) {
     const { backup, ...rest } = args;

@@ -21,6 +21,9 @@ export class VolumeRestore extends BackupResource {
   declare readonly verified: pulumi.Output<VolumeRestoreOutputs["verified"]>;
   declare readonly compared: pulumi.Output<VolumeRestoreOutputs["compared"]>;
   declare readonly durationSeconds: pulumi.Output<VolumeRestoreOutputs["durationSeconds"]>;
+  declare readonly restoredAt: pulumi.Output<VolumeRestoreOutputs["restoredAt"]>;
+  declare readonly restoredAs: pulumi.Output<VolumeRestoreOutputs["restoredAs"]>;
+  declare readonly claimedBy: pulumi.Output<VolumeRestoreOutputs["claimedBy"]>;
   declare readonly writtenBy: pulumi.Output<VolumeRestoreOutputs["writtenBy"]>;
 
   constructor(name: string, args: VolumeRestoreArgs, options?: pulumi.CustomResourceOptions) {

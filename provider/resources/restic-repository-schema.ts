@@ -14,6 +14,20 @@ const computedSlot = z
   .meta({ computed: true })
   .optional();
 
+const immutability = z.strictObject({
+  mode: z
+    .enum(["append-only", "governance", "compliance"])
+    .describe(
+      "'append-only': these keys cannot delete, others can; 'governance': an object lock that some may lift; " +
+        "'compliance': one that nobody can.",
+    ),
+  days: z
+    .number()
+    .positive()
+    .describe("Days for which each object is locked; append-only has none.")
+    .optional(),
+});
+
 export const inputs = z.object({
   owner,
   ...repositoryAccess.shape,
@@ -39,6 +53,12 @@ export const inputs = z.object({
   pruneSchedule: maintenance("unreferenced data is removed"),
   copyTo: repositoryAccess.describe("A second repository that every snapshot is copied to.").optional(),
   copySchedule: maintenance("the copy is brought up to date"),
+  immutability: immutability
+    .describe(
+      "What the store promises of what it holds, as its owner set it up. Nothing here sets or proves it: policies read it.",
+    )
+    .optional(),
+  copyImmutability: immutability.describe("The same of copyTo.").optional(),
   timeoutSeconds: z
     .number()
     .positive()

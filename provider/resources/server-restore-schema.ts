@@ -116,6 +116,7 @@ export const outputs = z.object({
     .describe("Volumes that were made for the new server, in the order of its devices."),
   addresses: z.array(z.string()).describe("The server's addresses when it was restored."),
   durationSeconds: z.number().describe("How long the restore took."),
+  restoredAt: z.string().default("").describe("When the restore began, ISO 8601 in UTC."),
 });
 
 export type Inputs = z.output<typeof inputs>;

@@ -105,6 +105,7 @@ export const serverRestore = resourceType({
         volumeIds,
         addresses: Object.values(server.addresses).flatMap(all => all.map(({ addr }) => addr)),
         durationSeconds: (Date.now() - begun) / 1000,
+        restoredAt: instant(context.now),
       },
     };
   },

@@ -124,6 +124,7 @@ export const outputs = z.object({
   verified: z.boolean().describe("Whether the data was read back and compared, and is all as it was."),
   compared: z.string().describe("What was read back and compared, and what is known to differ."),
   durationSeconds: z.number().describe("How long the restore took."),
+  restoredAt: z.string().default("").describe("When the restore began, ISO 8601 in UTC."),
   restoredAs: z
     .string()
     .default("")

@@ -84,7 +84,12 @@ export const volumeRestore = resourceType({
         ? await fromCinder(given, given.snapshotId, context)
         : await fromRestic(given, context);
     context.log(`restored volume ${restored.volumeId} from ${restored.source}`);
-    const outputs = { ...restored, claimedBy: "", durationSeconds: (Date.now() - begun) / 1000 };
+    const outputs = {
+      ...restored,
+      claimedBy: "",
+      durationSeconds: (Date.now() - begun) / 1000,
+      restoredAt: instant(context.now),
+    };
     const fresh = { id: restored.volumeId, outputs };
     try {
       outputs.claimedBy = await claimed(fresh.id, restored, given, context);
@@ -151,7 +156,7 @@ export const volumeRestore = resourceType({
 });
 
 /** What a restore says of its volume, before a claim is made for it. */
-type Restored = Omit<Outputs, "durationSeconds" | "claimedBy">;
+type Restored = Omit<Outputs, "durationSeconds" | "restoredAt" | "claimedBy">;
 
 /** The claim that is wanted, in the cluster of the mover where it names no other. */
 function claimIn({ claim, moverOptions }: Pick<Inputs, "claim" | "moverOptions">): RestoredClaim | undefined {

@@ -1,6 +1,7 @@
 import type { ResourceValidationPolicy } from "@pulumi/policy";
-import { setTypeOf, tierKeySchema, tierOf } from "./recovery-points";
-import { strict } from "./strict";
+import { define } from "./define";
+import { setTypeOf, tierKeySchema, tierOf, tiersSchema } from "./recovery-points";
+import { isAmong } from "./stack-sets";
 
 interface Config {
   tiers: string[];
@@ -16,8 +17,9 @@ const defaults = {
 } as const;
 
 /** Points of the tiers must outlive a `pulumi destroy`. */
-export const deletionProtection = strict<ResourceValidationPolicy>({
+export const deletionProtection = define<ResourceValidationPolicy>({
   name: "deletion-protection",
+  displayName: "Points outlive a destroy",
   description:
     "Checks whether recovery points are kept when their resource is deleted, or the resource is protected.",
   enforcementLevel: "mandatory",
@@ -25,12 +27,7 @@ export const deletionProtection = strict<ResourceValidationPolicy>({
   remediationSteps: 'Set deletionPolicy "retain", or the resource option protect.',
   configSchema: {
     properties: {
-      tiers: {
-        type: "array",
-        items: { type: "string" },
-        default: ["gold"],
-        description: 'The tiers that need it; "*" stands for every set, with a tier or without.',
-      },
+      tiers: tiersSchema(["gold"]),
       tierKey: tierKeySchema,
     },
   },
@@ -39,7 +36,7 @@ export const deletionProtection = strict<ResourceValidationPolicy>({
     if (!type) return;
     const { tiers, tierKey } = args.getConfig<Config>();
     const tier = tierOf(args, tierKey);
-    if (!tiers.includes("*") && (tier === undefined || !tiers.includes(tier))) return;
+    if (!isAmong(tiers, tier)) return;
     const deletionPolicy = args.props.deletionPolicy ?? defaults[type];
     if (args.opts.protect || deletionPolicy === "retain") return;
     const whose = tiers.includes("*") ? "" : ` of tier ${tier}`;

@@ -1,9 +1,56 @@
+import { coverage } from "./coverage";
 import { deletionProtection } from "./deletion-protection";
+import { immutabilityRequired } from "./immutability-required";
+import { noPlaintextSecrets } from "./no-plaintext-secrets";
+import { offsiteCopyRequired } from "./offsite-copy-required";
+import { repositoryAllowList } from "./repository-allow-list";
+import { repositoryEncryptedAndPrivate } from "./repository-encrypted-and-private";
+import { requiredMetadata } from "./required-metadata";
+import { restoreTested } from "./restore-tested";
+import { retentionMaximum } from "./retention-maximum";
 import { retentionMinimum } from "./retention-minimum";
 import { retentionRuleRequired } from "./retention-rule-required";
 import { rpoMaximum } from "./rpo-maximum";
+import { scheduleSpread } from "./schedule-spread";
+import { snapshotCountLimit } from "./snapshot-count-limit";
+import { temporaryVolumeCleanup } from "./temporary-volume-cleanup";
 
-export { deletionProtection, retentionMinimum, retentionRuleRequired, rpoMaximum };
+export { type Control, controls } from "./controls";
+export {
+  coverage,
+  deletionProtection,
+  immutabilityRequired,
+  noPlaintextSecrets,
+  offsiteCopyRequired,
+  repositoryAllowList,
+  repositoryEncryptedAndPrivate,
+  requiredMetadata,
+  restoreTested,
+  retentionMaximum,
+  retentionMinimum,
+  retentionRuleRequired,
+  rpoMaximum,
+  scheduleSpread,
+  snapshotCountLimit,
+  temporaryVolumeCleanup,
+};
 
 /** All policies, for a pack of one line: `new PolicyPack("openstack-backup", { policies })`. */
-export const policies = [retentionMinimum, retentionRuleRequired, rpoMaximum, deletionProtection];
+export const policies = [
+  retentionMinimum,
+  retentionMaximum,
+  retentionRuleRequired,
+  rpoMaximum,
+  offsiteCopyRequired,
+  repositoryEncryptedAndPrivate,
+  repositoryAllowList,
+  immutabilityRequired,
+  noPlaintextSecrets,
+  deletionProtection,
+  requiredMetadata,
+  restoreTested,
+  coverage,
+  snapshotCountLimit,
+  temporaryVolumeCleanup,
+  scheduleSpread,
+];

@@ -51,9 +51,31 @@ export function retentionOf(args: Examinable): Retention | undefined {
 
 /** The tier that a set belongs to: the metadata of that name on the resource, or else the stack's tag. */
 export function tierOf(args: ResourceValidationArgs, tierKey: string): string | undefined {
-  const tier: unknown = args.props.metadata?.[tierKey];
-  return typeof tier === "string" ? tier : args.stackTags.get(tierKey);
+  return tierIn(args.props, tierKey) ?? args.stackTags.get(tierKey);
 }
+
+/** The tier that a resource's metadata say. */
+export function tierIn(props: Examinable["props"], tierKey: string): string | undefined {
+  const tier: unknown = props.metadata?.[tierKey];
+  return typeof tier === "string" ? tier : undefined;
+}
+
+/** The configuration of the tiers that a policy is for. */
+export const tiersSchema = (tiers: string[]) =>
+  ({
+    type: "array",
+    items: { type: "string" },
+    default: tiers,
+    description: 'The tiers that need it; "*" stands for every set, with a tier or without.',
+  }) as const;
+
+/** The configuration of the schedule of a set whose own is not in the stack. */
+export const assumedScheduleSchema = {
+  type: "string",
+  default: "daily",
+  description:
+    "The schedule of a ResticBackup whose CinderSnapshot is not in the stack; otherwise it follows that one's.",
+} as const;
 
 /** The configuration key that names the tier, the same in every policy that knows tiers. */
 export const tierKeySchema = {
@@ -66,3 +88,6 @@ export const tierKeySchema = {
 export function rounded(value: number): string {
   return String(Math.round(value * 100) / 100);
 }
+
+/** A number of days for people. */
+export const inDays = (days: number): string => `${rounded(days)} day${rounded(days) === "1" ? "" : "s"}`;

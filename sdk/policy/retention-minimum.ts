@@ -1,15 +1,11 @@
-import type { StackValidationPolicy } from "@pulumi/policy";
+import type { ReportViolation, StackValidationPolicy } from "@pulumi/policy";
 import { applyRetention, daysCovered, type Point, type Retention } from "../../provider/operations/retention";
 import { newestSlot, type Schedule, slots } from "../../provider/operations/schedule";
-import {
-  type Examinable,
-  readSchedule,
-  retentionOf,
-  rounded,
-  scheduleOf,
-  setTypeOf,
-} from "./recovery-points";
-import { strict } from "./strict";
+import { define } from "./define";
+import { assumedScheduleSchema, inDays, retentionOf } from "./recovery-points";
+import { remember } from "./remember";
+import { byOrigin, type StackSet, scheduleOfSet, setsOf } from "./stack-sets";
+import { eachKnown } from "./unknown";
 
 interface Config {
   minDays: number;
@@ -64,8 +60,9 @@ const minimumOf = (what: string, byDefault: number) =>
  * of each period asked for. A set that keeps everything passes. A volume is as well protected as the best of its sets:
  * Cinder snapshots may be few and short-lived where a ResticBackup of them keeps what is required.
  */
-export const retentionMinimum = strict<StackValidationPolicy>({
+export const retentionMinimum = define<StackValidationPolicy>({
   name: "retention-minimum",
+  displayName: "Retention reaches far enough",
   description:
     "Checks whether the recovery points of each volume reach far enough back and are enough, in the best of its sets.",
   enforcementLevel: "mandatory",
@@ -84,38 +81,29 @@ export const retentionMinimum = strict<StackValidationPolicy>({
       minKeepWeekly: minimumOf("a point of so many of the newest weeks that have one", 0),
       minKeepMonthly: minimumOf("a point of so many of the newest months that have one", 0),
       minKeepYearly: minimumOf("a point of so many of the newest years that have one", 0),
-      assumedSchedule: {
-        type: "string",
-        default: "daily",
-        description:
-          "The schedule of a ResticBackup whose CinderSnapshot is not in the stack; otherwise it follows that one's.",
-      },
+      assumedSchedule: assumedScheduleSchema,
     },
   },
   validateStack: (args, reportViolation) => {
     const config = args.getConfig<Config>();
-    const sets = args.resources
-      .filter(resource => setTypeOf(resource))
-      .map(({ type, name, props, urn }) => ({ type, name, props, urn, notApplicable: args.notApplicable }));
-    for (const ofOneVolume of byVolume(sets).values()) {
-      const judged = ofOneVolume
-        .map(set => ({ set, found: findOf(set, sets, config) }))
-        .filter(({ found }) => found !== undefined) as { set: StackSet; found: Found }[];
-      const [best] = judged.sort(
-        (a, b) => a.found.shortfalls.length - b.found.shortfalls.length || b.found.days - a.found.days,
-      );
-      const others =
-        judged.length > 1
-          ? `, the best of the ${judged.length} sets of its ${isServers(best?.set) ? "server" : "volume"},`
-          : "";
-      for (const shortfall of best?.found.shortfalls ?? [])
-        reportViolation(`${best?.set.name}${others} ${shortfall}`, best?.set.urn);
-    }
+    eachKnown(byOrigin(setsOf(args)), ({ sets }) => judge(sets, config, reportViolation));
   },
 });
 
-interface StackSet extends Examinable {
-  urn: string;
+function judge(sets: readonly StackSet[], config: Config, reportViolation: ReportViolation): void {
+  const judged = sets.flatMap(set => {
+    const found = findOf(set, config);
+    return found ? [{ set, found }] : [];
+  });
+  const [best] = judged.sort(
+    (a, b) => a.found.shortfalls.length - b.found.shortfalls.length || b.found.days - a.found.days,
+  );
+  const others =
+    judged.length > 1
+      ? `, the best of the ${judged.length} sets of its ${best?.set.ofServer ? "server" : "volume"},`
+      : "";
+  for (const shortfall of best?.found.shortfalls ?? [])
+    reportViolation(`${best?.set.name}${others} ${shortfall}`, best?.set.urn);
 }
 
 /** How many days a set's points reach back, and what it lacks, one line each. */
@@ -124,69 +112,18 @@ interface Found {
   shortfalls: string[];
 }
 
-/** The sets of each volume. */
-function byVolume(sets: StackSet[]): Map<string, StackSet[]> {
-  const volumes = new Map<string, StackSet[]>();
-  for (const set of sets) {
-    const key = volumeOf(sourceOf(set, sets) ?? set);
-    volumes.set(key, [...(volumes.get(key) ?? []), set]);
-  }
-  return volumes;
-}
-
-/** The CinderSnapshot that a ResticBackup follows, where the stack has it. */
-function sourceOf(set: StackSet, sets: StackSet[]): StackSet | undefined {
-  if (setTypeOf(set) !== "ResticBackup") return undefined;
-  const owner: unknown = set.props.source?.owner;
-  return sets.find(other => setTypeOf(other) === "CinderSnapshot" && other.props.owner === owner);
-}
-
-/** The volume that a set protects. One that is yet to be made is not known in a preview: there the set stands for it. */
-function volumeOf(set: StackSet): string {
-  try {
-    const volumeId: unknown = set.props.volumeId ?? set.props.source?.volumeId;
-    if (typeof volumeId === "string") return `volume ${volumeId}`;
-    const serverId: unknown = set.props.serverId;
-    if (typeof serverId === "string") return `server ${serverId}`;
-  } catch {
-    // @pulumi/policy throws for what is not known
-  }
-  return set.urn;
-}
-
-const isServers = (set: StackSet | undefined) =>
-  set !== undefined && ["ServerSnapshot", "ServerBackup"].includes(setTypeOf(set) ?? "");
-
 /** Undefined for a set that takes no points. */
-function findOf(set: StackSet, sets: StackSet[], config: Config): Found | undefined {
-  const source = sourceOf(set, sets);
-  const schedule =
-    setTypeOf(set) !== "ResticBackup"
-      ? scheduleOf(set)
-      : source
-        ? scheduleOf(source)
-        : readSchedule(set, config.assumedSchedule, set.props.timeZone);
+function findOf(set: StackSet, config: Config): Found | undefined {
+  const schedule = scheduleOfSet(set, config.assumedSchedule);
   const retention = retentionOf(set);
   if (!schedule?.takesPoints) return undefined;
-  return retention
-    ? remembered(retention, schedule, config)
-    : { days: Number.POSITIVE_INFINITY, shortfalls: [] };
-}
-
-const known = new Map<string, Found>();
-
-/** Many sets share a policy, so the answers are remembered. */
-function remembered(retention: Retention, schedule: Schedule, config: Config): Found {
   const now = new Date();
   const { pattern, timeZone } = schedule;
-  const key = JSON.stringify([retention, pattern, timeZone, config, now.toISOString().slice(0, 10)]);
-  let found = known.get(key);
-  if (!found) {
-    found = find(retention, schedule, config, now);
-    if (known.size > 1000) known.clear();
-    known.set(key, found);
-  }
-  return found;
+  return retention
+    ? remember(["retention-minimum", retention, pattern, timeZone, config], now, () =>
+        find(retention, schedule, config, now),
+      )
+    : { days: Number.POSITIVE_INFINITY, shortfalls: [] };
 }
 
 function find(retention: Retention, schedule: Schedule, config: Config, now: Date): Found {
@@ -200,7 +137,8 @@ function find(retention: Retention, schedule: Schedule, config: Config, now: Dat
   for (const [setting, rule] of Object.entries(required) as [keyof typeof required, Rule][]) {
     const count = config[setting];
     if (count === 0) continue;
-    const kept = periodsKept(retention, schedule, rule, count, now);
+    const moments = momentsOf(schedule, now);
+    const kept = Math.min(...moments.map(asOf => periodsKept(retention, schedule, rule, count, asOf)));
     if (kept < count) {
       shortfalls.push(`keeps ${kept} of the ${count} ${words[rule]} (retention-minimum.${setting})`);
     }
@@ -208,12 +146,28 @@ function find(retention: Retention, schedule: Schedule, config: Config, now: Dat
   return { days, shortfalls };
 }
 
+/** At most so many moments of a day are looked at. */
+const mostMoments = 24;
+
+/** The slots of the last day, or the newest one: what a policy leaves must not depend on when it is looked at. */
+function momentsOf(schedule: Schedule, now: Date): Date[] {
+  const ofDay = slots(schedule, new Date(now.getTime() - 86_400_000), now);
+  if (ofDay.length === 0) return [newestSlot(schedule, now) ?? now];
+  const step = Math.ceil(ofDay.length / mostMoments);
+  return ofDay.filter((_, index) => (ofDay.length - 1 - index) % step === 0);
+}
+
 /**
  * How many of the newest `count` periods with slots have a point that the policy keeps, had every slot made one. All,
  * where the schedule has fewer.
  */
-function periodsKept(retention: Retention, schedule: Schedule, rule: Rule, count: number, now: Date): number {
-  const asOf = newestSlot(schedule, now) ?? now;
+function periodsKept(
+  retention: Retention,
+  schedule: Schedule,
+  rule: Rule,
+  count: number,
+  asOf: Date,
+): number {
   const options = { asOf, timeZone: schedule.timeZone };
   let points: Point[] = [];
   let asked: string[] = [];
@@ -237,8 +191,4 @@ function periodsOf(
   return applyRetention(points, { [rule]: count }, options).keep.map(({ point, reasons }) =>
     rule === "keepLast" ? point.id : reasons.join(),
   );
-}
-
-function inDays(days: number): string {
-  return `${rounded(days)} day${rounded(days) === "1" ? "" : "s"}`;
 }

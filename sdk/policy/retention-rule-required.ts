@@ -1,11 +1,12 @@
 import type { ResourceValidationPolicy } from "@pulumi/policy";
 import { validateRetention } from "../../provider/operations/retention";
+import { define } from "./define";
 import { retentionOf, scheduleOf, setTypeOf } from "./recovery-points";
-import { strict } from "./strict";
 
 /** No set without a rule: it would grow without bound, or be left to what another tool takes "nothing" for. */
-export const retentionRuleRequired = strict<ResourceValidationPolicy>({
+export const retentionRuleRequired = define<ResourceValidationPolicy>({
   name: "retention-rule-required",
+  displayName: "A retention rule is there",
   description:
     "Checks whether a set of recovery points has at least one retention rule that keeps something.",
   enforcementLevel: "mandatory",

@@ -1,7 +1,7 @@
 import type { ResourceValidationPolicy } from "@pulumi/policy";
 import { longestGapHours } from "../../provider/operations/schedule";
+import { define } from "./define";
 import { rounded, scheduleOf, setTypeOf, tierKeySchema, tierOf } from "./recovery-points";
-import { strict } from "./strict";
 
 interface Config {
   maxRpoHours: number;
@@ -13,8 +13,9 @@ interface Config {
  * The recovery point objective that a schedule can promise is its longest gap in a year. The defaults allow for the 25th
  * hour that a day has when clocks are put back. A ResticBackup runs with its snapshots and is not examined.
  */
-export const rpoMaximum = strict<ResourceValidationPolicy>({
+export const rpoMaximum = define<ResourceValidationPolicy>({
   name: "rpo-maximum",
+  displayName: "Points come often enough",
   description: "Checks whether a schedule leaves no longer gap between recovery points than its tier allows.",
   enforcementLevel: "mandatory",
   severity: "high",
