@@ -225,6 +225,18 @@ program
   });
 
 program
+  .command("coverage")
+  .description("which volumes and servers are in no set, in two, or left out, and which sets match nothing")
+  .option("--state <files...>", "what `pulumi stack export` wrote, of each stack; - is standard input")
+  .option("--markdown", "a table for a pull request's comment")
+  .option(...cloud)
+  .option(...json)
+  .action(async options => {
+    const { coverage } = await import("./coverage.js");
+    process.exitCode = await coverage(options);
+  });
+
+program
   .command("sweep")
   .description("remove temporary volumes that no live run owns")
   .argument("<stack>", "<project>/<stack>, as in the owner mark")

@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { World } from "../driver/world";
 import { inventoryOf } from "../operations/inventory";
+import { nameOf, readState, resourcesOf, type Stored, typeOf } from "./stack-state";
 
 /** What a destroy does to one resource of a stack. */
 export interface Leaving {
@@ -13,13 +13,6 @@ export interface Leaving {
   stays: string[];
 }
 
-/** A resource in a deployment as `pulumi stack export` writes it. */
-interface Stored {
-  urn: string;
-  type: string;
-  outputs?: Record<string, unknown>;
-}
-
 /** A point in a state. */
 interface StoredPoint {
   snapshotId?: string;
@@ -28,8 +21,6 @@ interface StoredPoint {
   resticSnapshotId?: string;
   imageId?: string;
 }
-
-const ours = /^pulumi-nodejs:dynamic\/openstackbackup:(\w+)$/;
 
 /**
  * Prints what `pulumi destroy`, or the removal of some sets from the program, takes from a stack: the engine asks the
@@ -53,43 +44,12 @@ export async function planDestroy(
   else console.log(leavingText(leaving));
 }
 
-function readState(file: string | undefined): unknown {
-  const what = file ?? "standard input";
-  const text = readFileSync(file ?? 0, "utf8");
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new Error(
-      `reading the state from ${what}: it is not JSON (${(error as Error).message}): give what \`pulumi stack export\` prints`,
-    );
-  }
-}
-
-/** Our resources in an exported deployment; with names only these, or those of the sets of these names. */
-export function resourcesOf(state: unknown, names: readonly string[] = []): Stored[] {
-  const resources = (state as { deployment?: { resources?: Stored[] } } | null)?.deployment?.resources;
-  if (!Array.isArray(resources))
-    throw new Error(
-      "reading the state: it has no deployment.resources: give what `pulumi stack export` prints",
-    );
-  const found = resources.filter(({ type }) => ours.test(type));
-  const isNamed = (resource: Stored) =>
-    names.length === 0 || names.includes(nameOf(resource)) || names.includes(String(resource.outputs?.set));
-  const unknown = names.filter(
-    name => !found.some(resource => nameOf(resource) === name || resource.outputs?.set === name),
-  );
-  if (unknown.length > 0) throw new Error(`the state has no set or resource ${unknown.join(", ")}`);
-  return found.filter(isNamed);
-}
-
-const nameOf = ({ urn }: Stored): string => urn.split("::").at(-1) ?? urn;
-
 /** `inCloud` gives the ids of an owner's Cinder points as the cloud has them. */
 export async function leavingOf(
   resource: Stored,
   inCloud: (owner: string) => Promise<string[]>,
 ): Promise<Leaving> {
-  const type = ours.exec(resource.type)?.[1] ?? resource.type;
+  const type = typeOf(resource) ?? resource.type;
   const outputs = resource.outputs ?? {};
   const points = (outputs.points ?? []) as StoredPoint[];
   const ids = await (async () => {

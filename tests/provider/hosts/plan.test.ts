@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
-import { leavingOf, leavingText, resourcesOf } from "../../../provider/hosts/plan";
+import { leavingOf, leavingText } from "../../../provider/hosts/plan";
+import { resourcesOf } from "../../../provider/hosts/stack-state";
 import { Lifecycle } from "../../lifecycle";
 
 const cli = path.join(__dirname, "../../../dist/provider/hosts/cli.js");
