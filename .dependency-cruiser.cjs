@@ -35,6 +35,11 @@ module.exports = {
     layer("operations-below-resources", "^provider/operations/", "^provider/(resources|driver|hosts)/"),
     layer("operations-know-movers-by-their-face", "^provider/operations/", "^provider/movers/(?!mover\\.ts)"),
     layer("resources-below-the-driver", "^provider/resources/", "^provider/(driver|hosts)/"),
+    layer(
+      "signals-know-no-resources",
+      "^provider/signals/",
+      "^provider/(?!(signals|base|operations/(schedule\\.ts|time-zone\\.ts)))",
+    ),
     layer("driver-below-hosts", "^provider/driver/", "^provider/hosts/"),
     layer(
       "provider-knows-no-pulumi",

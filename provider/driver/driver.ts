@@ -27,8 +27,9 @@ export class Driver {
   constructor(private readonly world: World) {}
 
   /** The checked inputs of a resource, or why they are refused. `olds` is its state, where it has one. */
-  check(name: string, olds: Properties | undefined, news: Properties): Promise<Checked> {
-    return check(typeOf(name), olds, news, this.contextOf(news));
+  async check(name: string, olds: Properties | undefined, news: Properties): Promise<Checked> {
+    const { inputs, refusals } = await check(typeOf(name), olds, news, this.contextOf(news));
+    return { inputs, refusals: [...this.world.refusals, ...refusals] };
   }
 
   /** What changes, and what drifted in the world. */
@@ -82,7 +83,11 @@ export class Driver {
     // the engine skips what depends on a failed resource; where it does not, this is no reason to stop all others
     if (lacksWhatItFollows(type, inputs))
       throw new Error("what it is made from failed in this run: see the error of its snapshot or volume");
-    const { id, outputs } = await type.create(inputs, await this.swept(type, inputs));
+    const context = await this.swept(type, inputs);
+    const { id, outputs } = await this.signalled(name, undefined, inputs, context, async () => {
+      const fresh = await type.create(inputs, context);
+      return { ...fresh, told: fresh.outputs };
+    });
     this.created.set(`${name} ${id}`, inputs);
     return { id, outputs };
   }
@@ -94,7 +99,11 @@ export class Driver {
 
   async update(name: string, id: string, state: Properties, inputs: Properties): Promise<Properties> {
     const type = typeOf(name);
-    return type.update(id, state as State, inputs, await this.swept(type, inputs));
+    const context = await this.swept(type, inputs);
+    const { told } = await this.signalled(name, state, inputs, context, async () => ({
+      told: await type.update(id, state as State, inputs, context),
+    }));
+    return told;
   }
 
   async delete(name: string, id: string, state: Properties): Promise<void> {
@@ -103,6 +112,27 @@ export class Driver {
     if (isReplacedByItself(type, this.created.get(`${name} ${id}`), state))
       context.log("its replacement has taken over what it made: nothing is removed");
     else await type.delete(id, state as State, context);
+    await this.world.signals.of(name, state, context.warn)?.gone();
+  }
+
+  /** Tells others how an operation on a set begins and ends. */
+  private async signalled<T extends { told: Properties }>(
+    name: string,
+    state: Properties | undefined,
+    inputs: Properties,
+    { warn }: Context,
+    act: () => Promise<T>,
+  ): Promise<T> {
+    const signals = this.world.signals.of(name, inputs, warn);
+    signals?.begun(state);
+    try {
+      const done = await act();
+      await signals?.succeeded(state, done.told);
+      return done;
+    } catch (error) {
+      await signals?.failed(error);
+      throw error;
+    }
   }
 
   /** The context of an operation that makes something: what a dead run left is swept first, once per run. */

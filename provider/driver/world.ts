@@ -4,8 +4,10 @@ import { Clusters } from "../movers/kubernetes/clusters";
 import { movers } from "../movers/registry";
 import { ConfigError, ofProject, resolveCloud, type Session, Sessions } from "../openstack";
 import { leftovers, sweep } from "../operations/sweep";
-import type { Context, Place } from "../resources/resource";
+import type { Context, Place, Refusal } from "../resources/resource";
 import { openRepository, type Repository, type RepositoryAccess, ResticRuntime } from "../restic";
+import { refusedSettings, signalSettings } from "../signals/settings";
+import { Signals } from "../signals/signals";
 
 /** The world of one process: its configuration, its sessions and its repositories, shared by all resources. */
 export class World {
@@ -15,6 +17,10 @@ export class World {
   private readonly clusters = new Clusters();
   private readonly repositories = new Map<string, Repository>();
   private readonly sweeps = new Map<string, Promise<unknown>>();
+  /** What others are told of this run. */
+  readonly signals: Signals;
+  /** What of the configuration cannot be. */
+  readonly refusals: readonly Refusal[];
   /** Ends everything that runs, when nobody is left who wants it. */
   readonly abort = new AbortController();
 
@@ -26,6 +32,9 @@ export class World {
   ) {
     // Every operation of the run listens to it.
     setMaxListeners(0, this.abort.signal);
+    const settings = signalSettings(config);
+    this.refusals = refusedSettings(settings);
+    this.signals = new Signals(this.refusals.length === 0 ? settings : {}, () => clock(environment));
   }
 
   /** The context of one call; `name` is what people call the resource. */

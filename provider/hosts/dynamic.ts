@@ -2,6 +2,7 @@ import { Driver, type Properties, typeOf } from "../driver/driver";
 import { World } from "../driver/world";
 import { configurationKeys } from "../openstack/cloud-settings";
 import { PartialFailure, type Refusal } from "../resources/resource";
+import { configKey, signalKeys } from "../signals/settings";
 import { endWithEngine, engineAddress } from "./engine-watch";
 import { fromPulumi, toPulumi } from "./pulumi-values";
 
@@ -42,7 +43,7 @@ export class ProviderProcess {
 
 function start(config: { get(key: string): string | undefined }): Driver {
   const found: Record<string, string> = {};
-  for (const key of configurationKeys) {
+  for (const key of [...configurationKeys, ...signalKeys.map(configKey)]) {
     const value = config.get(key);
     if (value !== undefined) found[key] = value;
   }

@@ -18,8 +18,13 @@ describe("coverage with scan", () => {
   });
 
   it("reports the volumes of the project that have no point and that the stack does not speak of", async () => {
-    const add = async (name: string, metadata = {}) => (await cloud.addVolume({ name, sizeGib: 1, metadata })).id;
-    const [declared, protectedOne, forgotten] = [await add("declared"), await add("set"), await add("forgotten")];
+    const add = async (name: string, metadata = {}) =>
+      (await cloud.addVolume({ name, sizeGib: 1, metadata })).id;
+    const [declared, protectedOne, forgotten] = [
+      await add("declared"),
+      await add("set"),
+      await add("forgotten"),
+    ];
     await add("cache", { backup: "none", "backup-reason": "rebuilt", "backup-until": "2099-01-01" });
     const stack = [
       { type: "openstack:blockstorage/volume:Volume", name: "declared", props: { id: declared } },
