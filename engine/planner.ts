@@ -185,7 +185,6 @@ export class Planner {
 
     const subject: Subject = {
       state: fresh,
-      aliases: this.aliasUrns(urn, goal),
       deleteBeforeReplace: goal.deleteBeforeReplace,
       provider: goal.custom ? this.provider : undefined,
     };

@@ -9,7 +9,7 @@ import type { ConfigMap } from "./config";
 import type { Enforcement, PolicyEvent } from "./events";
 import { type PolicySettings, readPolicyConfig, settlePolicies } from "./policy-config";
 import { plainErrors } from "./program";
-import { accept, type Properties, type Value } from "./property";
+import { accept, forPolicies, type Properties, type Value } from "./property";
 import { type AnalyzerProtocol, channelOptions, loadAnalyzerProtocol } from "./protocol";
 import type { ResourceState } from "./state";
 import { nameOf, type Urn } from "./urn";
@@ -26,7 +26,6 @@ export interface PolicyPackSource {
 /** A resource as policies judge it. */
 export interface Subject {
   state: ResourceState;
-  aliases: Urn[];
   deleteBeforeReplace: boolean | undefined;
   provider: ResourceState | undefined;
 }
@@ -135,7 +134,7 @@ export class PolicyPack {
 
   /** What its policies find wrong with the inputs of one resource. */
   async analyze(subject: Subject): Promise<Violation[]> {
-    const request = this.request(subject, withoutInternal(subject.state.inputs));
+    const request = this.request(subject, forPolicies(subject.state.inputs));
     return violationsOf(await this.call("analyze", request));
   }
 
@@ -146,7 +145,7 @@ export class PolicyPack {
     for (const subject of subjects) {
       const { state } = subject;
       const resource = new analyzer.AnalyzerResource();
-      this.describe(resource, subject, withoutInternal(state.outputs ?? {}));
+      this.describe(resource, subject, forPolicies(state.outputs ?? {}));
       resource.setParent(state.parent ?? "");
       resource.setDependenciesList(state.dependencies ?? []);
       const dependencies = resource.getPropertydependenciesMap();
@@ -229,7 +228,7 @@ export class PolicyPack {
 
   private describe<R extends Proto.AnalyzeRequest | Proto.AnalyzerResource>(
     target: R,
-    { state, aliases, deleteBeforeReplace, provider }: Subject,
+    { state, deleteBeforeReplace, provider }: Subject,
     properties: Properties,
   ): R {
     const { analyzer } = this.protocol;
@@ -243,7 +242,7 @@ export class PolicyPack {
     options.setDeletebeforereplace(deleteBeforeReplace ?? false);
     options.setDeletebeforereplacedefined(deleteBeforeReplace !== undefined);
     options.setAdditionalsecretoutputsList(state.additionalSecretOutputs ?? []);
-    options.setAliasesList(aliases);
+    options.setAliasesList(state.aliases ?? []);
     options.setParent(state.parent ?? "");
     const timeouts = new analyzer.AnalyzerResourceOptions.CustomTimeouts();
     timeouts.setCreate(state.customTimeouts?.create ?? 0);
@@ -301,10 +300,6 @@ function readPolicyProject(directory: string): void {
 
 const valuesOf = (config: ConfigMap): Record<string, string> =>
   Object.fromEntries(Object.entries(config).map(([key, { value }]) => [key, value]));
-
-/** Without what Pulumi keeps among the inputs for itself, a dynamic resource's own provider. */
-const withoutInternal = (properties: Properties): Properties =>
-  Object.fromEntries(Object.entries(properties).filter(([key]) => !key.startsWith("__")));
 
 const violationsOf = (response: Proto.AnalyzeResponse): Violation[] =>
   response.getDiagnosticsList().map(found => {
