@@ -305,7 +305,7 @@ export function readPolicyFlags(
 ): { directory: string; configFile?: string }[] {
   if (files.length > 0 && files.length !== packs.length)
     throw new Error(
-      `reading --policy-pack-config: there are ${files.length} for ${packs.length} of --policy-pack; each pack takes one, "" if it has none`,
+      `reading --policy-pack-config: there are ${files.length} for ${packs.length} of --policy-pack; each pack takes one, an empty name between commas if it has none`,
     );
   return packs.map((directory, index) => ({
     directory,

@@ -85,7 +85,8 @@ export async function embeddedStack(
 
 /** The packs that the flags name, in order, each with its configuration. */
 function readPolicies(flags: string[]): NonNullable<RunOptions["policyPacks"]> {
-  const valuesOf = (name: string) => flags.filter((_, index) => flags[index - 1] === name);
+  const valuesOf = (name: string) =>
+    flags.flatMap((value, index) => (flags[index - 1] === name ? value.split(",") : []));
   const files = valuesOf("--policy-pack-config");
   return valuesOf("--policy-pack").map((directory, index) => {
     const configFile = files[index];

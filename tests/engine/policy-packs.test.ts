@@ -63,13 +63,15 @@ class Place {
 
   /** Begins the stack with these packs, each with its configuration if it has one: an object, or a text as it is. */
   async begin(packs: Record<string, object | string | undefined>): Promise<void> {
-    const configured = Object.values(packs).some(Boolean);
-    const flags = Object.entries(packs).flatMap(([pack, config]) => {
-      const file = join(this.root, `${pack}.json`);
-      if (config) writeFileSync(file, typeof config === "string" ? config : JSON.stringify(config));
-      const configFlags = configured ? ["--policy-pack-config", config ? file : ""] : [];
-      return ["--policy-pack", join(this.root, "packs", pack), ...configFlags];
-    });
+    const files: string[] = [];
+    for (const [pack, config] of Object.entries(packs)) {
+      const file = config ? join(this.root, `${pack}.json`) : "";
+      if (file) writeFileSync(file, typeof config === "string" ? config : JSON.stringify(config));
+      files.push(file);
+    }
+    const flags = Object.keys(packs).flatMap(pack => ["--policy-pack", join(this.root, "packs", pack)]);
+    // By one flag, because the real CLI takes an empty name only between commas.
+    if (files.some(Boolean)) flags.push("--policy-pack-config", files.join(","));
     const place = { project: join(this.root, "judged"), directory: join(this.root, "engine") };
     this.stack = await this.open({ ...place, environment: this.environment }, flags);
   }
