@@ -62,7 +62,7 @@ export interface RunOptions {
 /** How a run ended. */
 export interface RunResult {
   result: "succeeded" | "failed" | "cancelled";
-  /** True when nothing was to be done or nothing was done: of a preview, and of an `up` that failed in its planning. */
+  /** Whether it was planned only: of a preview, and of an `up` that did not get beyond its planning. */
   dryRun: boolean;
   /** Number of resources by operation. */
   changes: Partial<Record<Op, number>>;
@@ -234,13 +234,15 @@ export class Engine {
       operation === "up" && !dryRun && !run.skipPreview && (run.policyPacks ?? []).length > 0;
     const work = async () => {
       if (!plansFirst) return this.deploy(operation, run, dryRun, emit);
+      const earlier = [...events];
       emit({ type: "pass", dryRun: true });
       const planned = await this.deploy(operation, run, true, emit);
       if (planned.result !== "succeeded") {
         dryRun = true;
         return planned;
       }
-      events = [];
+      // What was planned is told once more as it is done.
+      events = earlier;
       emit({ type: "pass", dryRun: false });
       return this.deploy(operation, run, false, emit);
     };
