@@ -68,3 +68,42 @@ export function startNode(
   exited.catch(() => {});
   return { process: child, exited, kill: signal => void child.kill(signal ?? "SIGKILL") };
 }
+
+/** A server that has not printed its port by then never will; a pack in TypeScript is compiled before. */
+const START_SECONDS = 120;
+
+/** Starts node as a gRPC server, which prints its port in a line of its own, and resolves to its address. */
+export function startServer(
+  what: string,
+  args: string[],
+  options: Parameters<typeof startNode>[1],
+): { child: Child; address: Promise<string> } {
+  let announce: (port: string) => void = () => {};
+  const port = new Promise<string>(resolve => {
+    announce = resolve;
+  });
+  let announced = false;
+  const child = startNode(args, {
+    ...options,
+    onLine: (line, stream) => {
+      if (stream === "stdout" && !announced && /^\d+$/.test(line)) {
+        announced = true;
+        announce(line);
+      } else options.onLine(line, stream);
+    },
+  });
+  const died = child.exited.then(({ code, signal }) => {
+    throw new Error(`starting ${what}: it ended at once (${signal ?? `exit code ${code}`})`);
+  });
+  died.catch(() => {});
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const error = new Error(`starting ${what}: it printed no port within ${START_SECONDS} s`);
+    timer = setTimeout(() => reject(error), START_SECONDS * 1000);
+  });
+  const address = Promise.race([port, died, late])
+    .then(number => `127.0.0.1:${number}`)
+    .finally(() => clearTimeout(timer));
+  address.catch(() => child.kill("SIGKILL"));
+  return { child, address };
+}

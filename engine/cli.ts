@@ -20,6 +20,9 @@ interface RunFlags extends CommonOptions {
   skipPreview?: boolean;
   previewOnly?: boolean;
   clearPendingCreates?: boolean;
+  policyPack?: string[];
+  policyPackConfig?: string[];
+  showPolicyRemediations?: boolean;
   config?: string[];
 }
 
@@ -44,6 +47,17 @@ export async function runEngineCli(argv: string[]): Promise<number> {
       .addOption(new Option("-s, --stack <name>", "the stack").env("PULUMI_STACK").default("dev"))
       .option("-C, --cwd <directory>", "run as if started in this directory");
 
+  const withPolicies = (command: Command): Command =>
+    command
+      .option("--policy-pack <directories>", "policy packs that judge it; may be repeated", collectAll, [])
+      .option(
+        "--policy-pack-config <files>",
+        "JSON files with the configuration of each policy pack, in their order",
+        collectAll,
+        [],
+      )
+      .option("--show-policy-remediations", "show each resource that a policy has mended");
+
   const runCommand = (name: Operation, description: string): Command =>
     withStack(program.command(name).description(description))
       .option("--expect-no-changes", "fail when there is anything to change")
@@ -64,13 +78,17 @@ export async function runEngineCli(argv: string[]): Promise<number> {
   ] as const) {
     const command = runCommand(name, description)
       .option("-y, --yes", "do not ask; only destroy does, on a terminal")
-      .option("-f, --skip-preview", "do not preview first; this engine never does")
+      .option("-f, --skip-preview", "do not plan first; this engine does so only for policy packs")
       .option("--continue-on-error", "go on with what does not depend on a failed resource")
       .option("--preview-only", "only show what would be done");
     if (name === "refresh") command.option("--clear-pending-creates", "forget creations that were cut off");
     else command.option("-r, --refresh", "read every resource first");
+    if (name === "up") withPolicies(command);
   }
-  runCommand("preview", "show what up would do").option("-r, --refresh", "read every resource first");
+  withPolicies(runCommand("preview", "show what up would do")).option(
+    "-r, --refresh",
+    "read every resource first",
+  );
 
   const stack = program.command("stack").description("the stack's state");
   stack
@@ -190,7 +208,11 @@ const openEngine = (flags: CommonOptions): Engine =>
 
 async function runOperation(operation: Operation, flags: RunFlags): Promise<number> {
   const print = (line: string) => process.stdout.write(`${line}\n`);
-  const display = new Display(print, { diff: flags.diff === true, json: flags.json === true });
+  const display = new Display(print, {
+    diff: flags.diff === true,
+    json: flags.json === true,
+    remediations: flags.showPolicyRemediations === true,
+  });
   const cancellation = new AbortController();
   const engine = new Engine({
     directory: flags.cwd ?? process.cwd(),
@@ -230,6 +252,8 @@ async function runOperation(operation: Operation, flags: RunFlags): Promise<numb
       expectNoChanges: flags.expectNoChanges === true,
       continueOnError: flags.continueOnError === true,
       clearPendingCreates: flags.clearPendingCreates === true,
+      policyPacks: readPolicyFlags(flags.policyPack ?? [], flags.policyPackConfig ?? []),
+      skipPreview: flags.skipPreview === true,
     };
     const run: Promise<RunResult> =
       operation === "preview" ? engine.preview(options) : engine[operation](options);
@@ -238,7 +262,7 @@ async function runOperation(operation: Operation, flags: RunFlags): Promise<numb
       await run.catch(() => {});
       return first;
     }
-    display.finish(first, dryRun);
+    display.finish(first, first.dryRun);
     return first.exitCode;
   } finally {
     process.off("SIGINT", interrupt);
@@ -251,6 +275,9 @@ const title = (operation: Operation, dryRun: boolean): string => {
   const word = operation === "refresh" ? "Refreshing" : "Destroying";
   return dryRun ? `Previewing: ${word.toLowerCase()}` : word;
 };
+
+/** Values of a flag that takes several, by commas or by being repeated. */
+const collectAll = (value: string, previous: string[]): string[] => [...previous, ...value.split(",")];
 
 const collect = (value: string, previous: string[]): string[] => [...previous, value];
 
@@ -269,4 +296,19 @@ function readConfigFlags(flags: string[]): ConfigMap {
     config[flag.slice(0, at)] = { value: flag.slice(at + 1) };
   }
   return config;
+}
+
+/** Each pack with its configuration; an empty name stands for a pack without one. */
+export function readPolicyFlags(
+  packs: string[],
+  files: string[],
+): { directory: string; configFile?: string }[] {
+  if (files.length > 0 && files.length !== packs.length)
+    throw new Error(
+      `reading --policy-pack-config: there are ${files.length} for ${packs.length} of --policy-pack; each pack takes one, an empty name between commas if it has none`,
+    );
+  return packs.map((directory, index) => ({
+    directory,
+    ...(files[index] ? { configFile: files[index] as string } : {}),
+  }));
 }

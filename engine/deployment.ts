@@ -5,6 +5,8 @@ import type { EngineEvent, Op } from "./events";
 import { DependencyGraph } from "./graph";
 import { type Goal, isStackUrn, type Registered, type Registrar, startMonitor, Terminating } from "./monitor";
 import { type Base, PlanError, Planner, type Prefetched } from "./planner";
+import { Policies } from "./policies";
+import type { PolicyPackSource } from "./policy-pack";
 import { startProgram } from "./program";
 import { eachSecretText, equal, makeSecret, type Properties } from "./property";
 import type { Protocol } from "./protocol";
@@ -31,6 +33,8 @@ export interface DeploymentOptions {
   dryRun: boolean;
   parallel: number;
   continueOnError: boolean;
+  /** What judges the program's resources. */
+  policyPacks: PolicyPackSource[];
   emit(event: EngineEvent): void;
   /** Told every secret text, to be masked on the display. */
   mask(text: string): void;
@@ -53,6 +57,7 @@ export interface DeploymentResult {
 export class DeploymentRun implements Registrar {
   private readonly checkpoint: Checkpoint;
   private readonly context: StepContext;
+  private readonly policies: Policies | undefined;
   private base: Base;
   private planner: Planner;
   private readonly changes: Partial<Record<Op, number>> = {};
@@ -92,6 +97,7 @@ export class DeploymentRun implements Registrar {
       emit: options.emit,
       secretsIn: properties => eachSecretText(properties, options.mask),
     };
+    this.policies = options.policyPacks.length > 0 ? new Policies(options.emit) : undefined;
     this.base = makeBase(options.before.resources);
     this.planner = this.makePlanner();
     for (const state of options.before.resources) {
@@ -111,6 +117,7 @@ export class DeploymentRun implements Registrar {
     this.stop("cancelled");
     this.program?.kill();
     this.monitor?.stop();
+    await this.policies?.stop();
     await (await this.providerHost?.host.catch(() => undefined))?.stop();
   }
 
@@ -120,6 +127,7 @@ export class DeploymentRun implements Registrar {
     const outputsBefore = this.options.before.resources.find(state => isStackUrn(state.urn))?.outputs;
     try {
       this.monitor = await startMonitor(options.protocol, this);
+      await this.startPolicies(this.monitor.address);
       if (options.refresh) await this.refresh();
       if (options.refresh !== "only" && !this.isStopped()) {
         if (!options.refresh) this.warnOfPending();
@@ -129,6 +137,7 @@ export class DeploymentRun implements Registrar {
         if (!this.isStopped()) await this.deleteUnwanted();
         await Promise.all(this.running);
         await this.finishStackOutputs();
+        await this.judgeStack();
       }
     } catch (error) {
       this.fail(error as Error);
@@ -139,6 +148,7 @@ export class DeploymentRun implements Registrar {
       this.monitor?.stop();
       const host = await this.providerHost?.host.catch(() => undefined);
       await host?.stop();
+      await this.policies?.stop();
     }
     const failed = this.sawError || this.planner.failed || this.stopped === "failed";
     return {
@@ -232,6 +242,7 @@ export class DeploymentRun implements Registrar {
       };
       const steps = await this.planner.plan(goal, undefined);
       const fresh = steps[0]?.fresh as ResourceState;
+      this.providerConfig = fresh.inputs;
       if (steps[0]?.op === "create") fresh.id = randomUUID();
       const { done } = await this.startChain(steps);
       await done;
@@ -309,6 +320,33 @@ export class DeploymentRun implements Registrar {
   }
 
   // ---- doing it ----
+
+  private async startPolicies(engineAddress: string): Promise<void> {
+    const { options } = this;
+    const packs = await this.policies?.start(options.policyPacks, {
+      project: options.project.name,
+      stack: options.stack,
+      config: options.config,
+      dryRun: options.dryRun,
+      environment: options.environment,
+      engineAddress,
+      onLine: line => this.childLine(line),
+    });
+    for (const { name, version, location } of packs ?? [])
+      options.emit({ type: "policy-pack", name, version, location });
+  }
+
+  /** Policies judge the stack unless a step or the program failed: then it is not what was asked for. */
+  private async judgeStack(): Promise<void> {
+    const { policies } = this;
+    if (!policies) return;
+    if (!this.sawError && !this.isStopped()) {
+      if (!(await policies.allowStack())) this.planner.failed = true;
+    }
+    if (policies.violated.length === 0) return;
+    const nothing = this.options.dryRun ? "; nothing was made" : "";
+    this.error(`forbidden by mandatory policies: ${policies.violated.join(", ")}${nothing}`);
+  }
 
   /** Waits for a free worker, then does the steps one after the other; resolves when they have been started. */
   private async startChain(steps: Step[]): Promise<{ done: Promise<Registered> }> {
@@ -552,6 +590,7 @@ export class DeploymentRun implements Registrar {
       stack: options.stack,
       project: options.project.name,
       dryRun: options.dryRun,
+      policies: this.policies,
       base: this.base,
       host: () => this.host(),
       error: (message, urn) => this.error(message, urn),

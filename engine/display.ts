@@ -1,5 +1,6 @@
 import type { RunResult } from "./engine";
 import type { EngineEvent, LogEvent, Op, StepEvent } from "./events";
+import { policyLines } from "./policy-report";
 import { containsUnknown, equal, isSecret, type Properties, type Value, withoutSecrets } from "./property";
 
 const marks: Record<Op, string> = {
@@ -65,9 +66,14 @@ export function stepLine(event: StepEvent): string | undefined {
   return `${marks[op].padEnd(2)} ${words.join("  ")}`;
 }
 
-/** The rest of the report after the steps: diagnostics, outputs, counts, duration. `mask` hides secrets in a text. */
-export function summaryLines(result: RunResult, dryRun: boolean, mask: (text: string) => string): string[] {
-  const lines: string[] = [];
+/** The rest of the report after the steps: policies, diagnostics, outputs, counts, duration. `mask` hides secrets in a text. */
+export function summaryLines(
+  result: RunResult,
+  dryRun: boolean,
+  mask: (text: string) => string,
+  options: { remediations?: boolean } = {},
+): string[] {
+  const lines: string[] = policyLines(result.events, options.remediations === true).map(mask);
   if (result.diagnostics.length > 0) {
     lines.push("", "Diagnostics:");
     for (const event of result.diagnostics) lines.push(`  ${mask(diagnosticLine(event))}`);
@@ -126,7 +132,7 @@ export class Display {
 
   constructor(
     private readonly print: (line: string) => void,
-    private readonly options: { diff: boolean; json: boolean },
+    private readonly options: { diff: boolean; json: boolean; remediations?: boolean },
   ) {}
 
   /** Shows one event if it is for the user. */
@@ -139,6 +145,9 @@ export class Display {
       else if (event.severity === "warning") this.print(`   warning: ${message}`);
       return;
     }
+    if (event.type === "pass")
+      this.print(event.dryRun ? "Planning, for the policies to judge:" : "Updating:");
+    if (event.type !== "step-begin" && event.type !== "step-end") return;
     const line = stepLine(event);
     if (line) this.print(line);
     if (line && this.options.diff) for (const detail of detailLines(event)) this.print(detail);
@@ -154,6 +163,8 @@ export class Display {
         steps,
         outputs: plainOutputs(outputs, false),
         diagnostics,
+        policyPacks: events.filter(event => event.type === "policy-pack"),
+        policies: events.filter(event => event.type === "policy"),
         log: events.filter(event => event.type === "log"),
       };
       const masked = (_key: string, value: unknown) =>
@@ -161,7 +172,8 @@ export class Display {
       this.print(JSON.stringify(document, masked, 2));
       return;
     }
-    for (const line of summaryLines(result, dryRun, text => this.mask.apply(text))) this.print(line);
+    const mask = (text: string) => this.mask.apply(text);
+    for (const line of summaryLines(result, dryRun, mask, this.options)) this.print(line);
   }
 }
 

@@ -4,6 +4,7 @@ import { type ConfigMap, type ConfigValue, fullKey, type Project, readProject, S
 import { DeploymentRun } from "./deployment";
 import type { EngineEvent, LogEvent, Op } from "./events";
 import { lockStack } from "./lock";
+import type { PolicyPackSource } from "./policy-pack";
 import type { Properties } from "./property";
 import { loadProtocol } from "./protocol";
 import { Crypter, passphraseFrom } from "./secrets";
@@ -52,11 +53,17 @@ export interface RunOptions {
   dryRun?: boolean;
   /** Of a refresh: forget creations that were cut off. */
   clearPendingCreates?: boolean;
+  /** Policy packs that judge an `up` or a preview; paths count from the engine's directory. */
+  policyPacks?: { directory: string; configFile?: string }[];
+  /** Of an `up` with policy packs: let them judge only what is being done, not first what would be. */
+  skipPreview?: boolean;
 }
 
 /** How a run ended. */
 export interface RunResult {
   result: "succeeded" | "failed" | "cancelled";
+  /** Whether it was planned only: of a preview, and of an `up` that did not get beyond its planning. */
+  dryRun: boolean;
   /** Number of resources by operation. */
   changes: Partial<Record<Op, number>>;
   events: EngineEvent[];
@@ -217,13 +224,28 @@ export class Engine {
 
   private async run(operation: Operation, run: RunOptions): Promise<RunResult> {
     const started = Date.now();
-    const events: EngineEvent[] = [];
+    let events: EngineEvent[] = [];
     const emit = (event: EngineEvent) => {
       events.push(event);
       this.options.onEvent?.(event);
     };
-    const dryRun = run.dryRun ?? false;
-    const work = () => this.deploy(operation, run, dryRun, emit);
+    let dryRun = run.dryRun ?? false;
+    const plansFirst =
+      operation === "up" && !dryRun && !run.skipPreview && (run.policyPacks ?? []).length > 0;
+    const work = async () => {
+      if (!plansFirst) return this.deploy(operation, run, dryRun, emit);
+      const earlier = [...events];
+      emit({ type: "pass", dryRun: true });
+      const planned = await this.deploy(operation, run, true, emit);
+      if (planned.result !== "succeeded") {
+        dryRun = true;
+        return planned;
+      }
+      // What was planned is told once more as it is done.
+      events = earlier;
+      emit({ type: "pass", dryRun: false });
+      return this.deploy(operation, run, false, emit);
+    };
     const warn = (message: string) => emit({ type: "log", severity: "warning", message });
     const result = dryRun ? await work() : await this.locked(work, warn);
 
@@ -243,6 +265,7 @@ export class Engine {
     }
     return {
       result: outcome,
+      dryRun,
       changes: result.changes,
       events,
       outputs: result.outputs ?? {},
@@ -293,6 +316,7 @@ export class Engine {
       dryRun,
       parallel: options.parallel ?? 16,
       continueOnError: run.continueOnError ?? false,
+      policyPacks: operation === "up" || operation === "preview" ? this.policyPacks(run) : [],
       emit,
       mask: text => options.onSecret?.(text),
     });
@@ -306,6 +330,15 @@ export class Engine {
       options.signal?.removeEventListener("abort", cancel);
       this.current = undefined;
     }
+  }
+
+  private policyPacks(run: RunOptions): PolicyPackSource[] {
+    const absolute = (path: string) => resolve(this.options.directory, path);
+    return (run.policyPacks ?? []).map(({ directory, configFile }) => ({
+      directory: absolute(directory),
+      location: directory,
+      ...(configFile ? { configFile: absolute(configFile) } : {}),
+    }));
   }
 
   private async locked<T>(work: () => Promise<T>, warn: (line: string) => void = () => {}): Promise<T> {

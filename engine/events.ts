@@ -51,5 +51,39 @@ export interface LogEvent {
   ephemeral?: boolean;
 }
 
+/** An `up` with policy packs first plans, then does it: one of the two begins. */
+export interface PassEvent {
+  type: "pass";
+  dryRun: boolean;
+}
+
+/** A policy pack judges this run. */
+export interface PolicyPackEvent {
+  type: "policy-pack";
+  name: string;
+  version: string;
+  /** Its directory, as it was given. */
+  location: string;
+}
+
+/** What a policy makes of a violation. */
+export type Enforcement = "advisory" | "mandatory" | "remediate" | "disabled";
+
+/** A policy was violated, or has mended a resource's inputs ("remediate"). */
+export interface PolicyEvent {
+  type: "policy";
+  pack: string;
+  version: string;
+  policy: string;
+  enforcement: Enforcement;
+  severity?: "low" | "medium" | "high" | "critical";
+  /** The policy's description and what it found. */
+  message: string;
+  /** The resource; the stack's own for what concerns all of it. */
+  urn: Urn;
+  /** Of a remediation: which inputs it changed. */
+  diff?: Record<string, Change>;
+}
+
 /** Everything a run tells while it runs. */
-export type EngineEvent = StepEvent | LogEvent;
+export type EngineEvent = StepEvent | LogEvent | PassEvent | PolicyPackEvent | PolicyEvent;

@@ -1,5 +1,7 @@
 import type { DependencyGraph } from "./graph";
 import type { Alias, Goal } from "./monitor";
+import type { Policies } from "./policies";
+import type { Subject } from "./policy-pack";
 import {
   equal,
   type Path,
@@ -39,6 +41,8 @@ export interface PlannerContext {
   project: string;
   dryRun: boolean;
   base: Base;
+  /** What judges the resources; undefined without policy packs. */
+  policies: Policies | undefined;
   host(): Promise<ProviderHost>;
   error(message: string, urn: Urn): void;
   info(message: string, urn: Urn): void;
@@ -84,6 +88,7 @@ export class Planner {
   private readonly dependentKeys = new Map<Urn, string[]>();
   /** The first call to each provider, by its text. */
   private readonly firstCalls = new Map<string, Promise<void>>();
+  private provider: ResourceState | undefined;
   /** Set when an error let the preview go on. */
   failed = false;
 
@@ -122,8 +127,9 @@ export class Planner {
     const host = await this.context.host();
     const { inputs, lost } = old ? ignoreChanges(goal, old) : { inputs: goal.inputs, lost: [] };
     const checked = await host.check(urn, old?.inputs ?? {}, inputs);
+    // What policies change in the inputs counts in the diff.
     const diff =
-      old && checked.failures.length === 0
+      old && checked.failures.length === 0 && !this.context.policies
         ? await diffResource(host, old, checked.inputs, goal.ignoreChanges)
         : undefined;
     return { old, lost, ...checked, ...(diff ? { diff } : {}) };
@@ -177,6 +183,17 @@ export class Planner {
     const refused = answer ? this.reportFailures(fresh, answer.failures) : false;
     if (refused || invalid) throw new PlanError(`resource ${urn} is invalid`);
 
+    const subject: Subject = {
+      state: fresh,
+      deleteBeforeReplace: goal.deleteBeforeReplace,
+      provider: goal.custom ? this.provider : undefined,
+    };
+    if (goal.type === PROVIDER_TYPE) this.provider = fresh;
+    await this.judgeByPolicies(subject);
+    if (context.policies && answer?.old) {
+      answer.diff = await diffResource(await context.host(), answer.old, fresh.inputs, goal.ignoreChanges);
+    }
+
     // A deletion planned while the provider was being asked counts, too.
     if (old && this.operated.deleted.has(urn)) {
       this.operated.deleted.delete(urn);
@@ -188,7 +205,26 @@ export class Planner {
       this.operated.created.add(urn);
       return [createStep(fresh)];
     }
-    return this.planExisting(goal, old, fresh, this.judge(goal, old, fresh, answer?.diff));
+    return this.planExisting(goal, subject, old, this.judge(goal, old, fresh, answer?.diff));
+  }
+
+  /** Lets policies mend the inputs, then forbid the resource; a preview goes on to show what else they forbid. */
+  private async judgeByPolicies(subject: Subject): Promise<void> {
+    const { policies, dryRun, error } = this.context;
+    if (!policies) return;
+    const { urn } = subject.state;
+    let isAllowed: boolean;
+    try {
+      await policies.remediate(subject);
+      isAllowed = await policies.allow(subject);
+    } catch (cause) {
+      const message = `running the policies: ${(cause as Error).message}`;
+      error(message, urn);
+      throw new PlanError(message);
+    }
+    if (isAllowed) return;
+    this.failed = true;
+    if (!dryRun) throw new PlanError(`policies forbid resource ${urn}`);
   }
 
   /** Deletions of what the program did not ask for and of what was replaced, in waves that may run together. */
@@ -215,16 +251,17 @@ export class Planner {
 
   private async planExisting(
     goal: Goal,
+    subject: Subject,
     old: ResourceState,
-    fresh: ResourceState,
     diff: DiffOutcome,
   ): Promise<Step[]> {
+    const fresh = subject.state;
     const { urn } = fresh;
     const hasInitErrors = (old.initErrors?.length ?? 0) > 0;
 
     if (diff.changes || old.pendingReplacement) {
       if (diff.replaceKeys.length > 0 || old.pendingReplacement) {
-        return this.planReplacement(goal, old, fresh, diff);
+        return this.planReplacement(goal, subject, old, diff);
       }
       this.operated.updated.add(urn);
       return [updateStep(old, fresh, goal.ignoreChanges)];
@@ -239,11 +276,12 @@ export class Planner {
 
   private async planReplacement(
     goal: Goal,
+    subject: Subject,
     old: ResourceState,
-    fresh: ResourceState,
     diff: DiffOutcome,
   ): Promise<Step[]> {
     const { context } = this;
+    const fresh = subject.state;
     const { urn } = fresh;
     if (fresh.protect && old.protect) {
       const message =
@@ -260,6 +298,8 @@ export class Planner {
       if (this.reportFailures(fresh, checked.failures))
         throw new PlanError(`resource ${urn} has check errors`);
       fresh.inputs = checked.inputs;
+      // The real engine forgets here what a policy has mended, and mends it in the next update.
+      await context.policies?.remediate(subject, false);
     }
     const { replaceKeys } = diff;
     if (!(goal.deleteBeforeReplace ?? diff.deleteBeforeReplace)) {

@@ -17,10 +17,12 @@ const EXPLAINED_EXIT_CODE = 32;
  * `node_modules/@pulumi/config.ts`, which the source maps of @pulumi/pulumi bring about: it builds a string until it
  * has no room for more, for a missing configuration key half a minute long.
  */
-const plainErrors = `import util from "node:util";
+const plainErrorsSource = `import util from "node:util";
 const { inspect } = util;
 util.inspect = Object.setPrototypeOf((value, options, ...rest) =>
   inspect(value, options?.colors && value instanceof Error ? { ...options, colors: false } : options, ...rest), inspect);`;
+/** The argument to node that has errors inspected without colours. */
+export const plainErrors = `--import=data:text/javascript,${encodeURIComponent(plainErrorsSource)}`;
 
 /** Starts the program with @pulumi/pulumi's own runner, as the Node language host does. */
 export function startProgram(options: {
@@ -48,7 +50,7 @@ export function startProgram(options: {
   if (project.options.tsconfig) environment.PULUMI_NODEJS_TSCONFIG_PATH = project.options.tsconfig;
 
   const args = [
-    `--import=data:text/javascript,${encodeURIComponent(plainErrors)}`,
+    plainErrors,
     ...(project.options.nodeargs ? splitArguments(project.options.nodeargs) : []),
     protocol.runPath,
     ...["--monitor", options.address, "--engine", options.address],

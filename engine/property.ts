@@ -72,6 +72,18 @@ export function forProvider(properties: Properties): Properties {
   return mapValues(properties, plain);
 }
 
+/** A copy as policies get it: references as the resource's id, secrets in their wrappers, none of what Pulumi keeps there for itself. */
+export function forPolicies(properties: Properties): Properties {
+  const plain = (value: Value): Value => {
+    if (typeof value !== "object" || value === null) return value;
+    if (Array.isArray(value)) return value.map(plain);
+    if (value[SIGNATURE] === RESOURCE) return value.id || value.urn || "";
+    return mapValues(value, plain);
+  };
+  const own = Object.entries(properties).filter(([key]) => !key.startsWith("__"));
+  return mapValues(Object.fromEntries(own), plain);
+}
+
 const mapValues = (object: Properties, change: (value: Value) => Value): Properties => {
   const result: Properties = {};
   for (const key of Object.keys(object)) result[key] = change(object[key] as Value);

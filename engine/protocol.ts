@@ -2,6 +2,8 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import type * as Grpc from "@grpc/grpc-js";
 import type * as AliasProto from "@pulumi/pulumi/proto/alias_pb";
+import type * as AnalyzerGrpc from "@pulumi/pulumi/proto/analyzer_grpc_pb";
+import type * as AnalyzerProto from "@pulumi/pulumi/proto/analyzer_pb";
 import type * as EngineGrpc from "@pulumi/pulumi/proto/engine_grpc_pb";
 import type * as EngineProto from "@pulumi/pulumi/proto/engine_pb";
 import type * as ProviderGrpc from "@pulumi/pulumi/proto/provider_grpc_pb";
@@ -39,19 +41,45 @@ export const channelOptions = {
   "grpc.server_max_unrequested_time_in_server": 30 * 60,
 };
 
+/** The part of the protocol that policy packs speak, as a pack's own copy of @pulumi/pulumi does. */
+export interface AnalyzerProtocol {
+  /** File to run with node. */
+  runPath: string;
+  grpc: typeof Grpc;
+  empty: typeof EmptyProto;
+  struct: typeof StructProto;
+  analyzer: typeof AnalyzerProto;
+  analyzerService: typeof AnalyzerGrpc;
+}
+
+/** Finds @pulumi/pulumi as the policy pack in `directory` would. */
+export function loadAnalyzerProtocol(directory: string): AnalyzerProtocol {
+  const { load } = findPulumi(directory, "the policy pack");
+  return {
+    runPath: load.resolve("./cmd/run-policy-pack"),
+    grpc: load("@grpc/grpc-js"),
+    empty: load("google-protobuf/google/protobuf/empty_pb"),
+    struct: load("google-protobuf/google/protobuf/struct_pb"),
+    analyzer: load("./proto/analyzer_pb"),
+    analyzerService: load("./proto/analyzer_grpc_pb"),
+  };
+}
+
+function findPulumi(directory: string, what: string) {
+  const resolve = createRequire(join(directory, "index.js")).resolve;
+  try {
+    const manifestPath = resolve("@pulumi/pulumi/package.json");
+    return { manifestPath, load: createRequire(manifestPath) };
+  } catch (cause) {
+    throw new Error(`starting ${what}: no @pulumi/pulumi found from ${directory}; run npm install there`, {
+      cause,
+    });
+  }
+}
+
 /** Finds @pulumi/pulumi as the program in `directory` would. */
 export function loadProtocol(directory: string): Protocol {
-  const fromProgram = createRequire(join(directory, "index.js"));
-  let manifestPath: string;
-  try {
-    manifestPath = fromProgram.resolve("@pulumi/pulumi/package.json");
-  } catch (cause) {
-    throw new Error(
-      `starting the program: no @pulumi/pulumi found from ${directory}; run npm install there`,
-      { cause },
-    );
-  }
-  const load = createRequire(manifestPath);
+  const { manifestPath, load } = findPulumi(directory, "the program");
   return {
     version: (load(manifestPath) as { version: string }).version,
     runPath: load.resolve("./cmd/run"),

@@ -1,6 +1,6 @@
 import type { ResourceProviderClient } from "@pulumi/pulumi/proto/provider_grpc_pb";
 import type * as Proto from "@pulumi/pulumi/proto/provider_pb";
-import { type Child, startNode } from "./child";
+import { type Child, startServer } from "./child";
 import { accept, annotateSecrets, forProvider, type Properties, type Value } from "./property";
 import { channelOptions, type Protocol } from "./protocol";
 import { nameOf, typeOf, type Urn } from "./urn";
@@ -61,34 +61,23 @@ export class ProviderHost {
     onLine(line: string, stream: "stdout" | "stderr"): void;
   }): Promise<ProviderHost> {
     const { protocol } = options;
-    let announce: (port: number) => void = () => {};
-    const port = new Promise<number>(resolve => {
-      announce = resolve;
-    });
-    let announced = false;
-    const child = startNode([protocol.dynamicProviderPath, options.engineAddress], {
-      directory: options.directory,
-      environment: {
-        ...options.environment,
-        PULUMI_NODEJS_PROJECT: options.project,
-        PULUMI_PROJECT: options.project,
-        // The configuration comes by configure; a variable of the caller's must not reach the provider.
-        PULUMI_CONFIG: "{}",
+    const { child, address } = startServer(
+      "the dynamic provider",
+      [protocol.dynamicProviderPath, options.engineAddress],
+      {
+        directory: options.directory,
+        environment: {
+          ...options.environment,
+          PULUMI_NODEJS_PROJECT: options.project,
+          PULUMI_PROJECT: options.project,
+          // The configuration comes by configure; a variable of the caller's must not reach the provider.
+          PULUMI_CONFIG: "{}",
+        },
+        onLine: options.onLine,
       },
-      onLine: (line, stream) => {
-        if (stream === "stdout" && !announced && /^\d+$/.test(line)) {
-          announced = true;
-          announce(Number(line));
-        } else options.onLine(line, stream);
-      },
-    });
-    const died = child.exited.then(({ code, signal }) => {
-      throw new Error(`starting the dynamic provider: it ended at once (${signal ?? `exit code ${code}`})`);
-    });
-    died.catch(() => {});
-    const address = `127.0.0.1:${await Promise.race([port, died])}`;
+    );
     const client = new protocol.providerService.ResourceProviderClient(
-      address,
+      await address,
       protocol.grpc.credentials.createInsecure(),
       channelOptions,
     );

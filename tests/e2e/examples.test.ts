@@ -264,7 +264,7 @@ interface Story {
   hidden(place: Place): string[];
 }
 
-type Open = (place: StackPlace) => Promise<EngineStack>;
+type Open = (place: StackPlace, policies?: string[]) => Promise<EngineStack>;
 
 /** Runs a story; every run's outcome is checked. */
 async function tell(story: Story, open: Open): Promise<void> {
@@ -629,13 +629,13 @@ const engines: [string, Open, boolean][] = [
 ];
 
 /** With the defaults of its config.json the policy pack takes the quickstart, and refuses it with weaker retention. */
-async function enforcePolicies(): Promise<void> {
+async function enforcePolicies(open: Open): Promise<void> {
   const place = await Place.make();
   try {
     Object.assign(place.environment, place.login, { OSBACKUP_NOW: "2026-11-16T10:05:00Z" });
     const pack = path.join(place.root, "examples", "policy-pack");
     const policies = ["--policy-pack", pack, "--policy-pack-config", path.join(pack, "config.json")];
-    const stack = await pulumiStack(await place.stackPlace("quickstart"), policies);
+    const stack = await open(await place.stackPlace("quickstart"), policies);
     for (const [key, value] of Object.entries(quickstartConfig(place)))
       await stack.setConfig(key, value, false);
     await stack.setConfig("repositoryPassword", repositoryPassword, true);
@@ -684,13 +684,13 @@ for (const [name, open, present] of engines)
     }
   });
 
-describe("examples/policy-pack", () => {
-  const present = findPulumi() !== undefined;
-  (present ? it : it.skip)(
-    `is enforced on examples/quickstart${present ? "" : " (skipped: no pulumi on PATH)"}`,
-    async function () {
-      this.timeout(400_000);
-      await enforcePolicies();
-    },
-  );
-});
+for (const [name, open, present] of engines)
+  describe(`examples/policy-pack on ${name}`, () => {
+    (present ? it : it.skip)(
+      `is enforced on examples/quickstart${present ? "" : " (skipped: no pulumi on PATH)"}`,
+      async function () {
+        this.timeout(400_000);
+        await enforcePolicies(open);
+      },
+    );
+  });

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { type DeploymentFile, Display, Engine, type RunResult } from "../../engine";
+import { type DeploymentFile, Display, Engine, type RunOptions, type RunResult } from "../../engine";
 
 /** The passphrase of all stacks of the tests. */
 export const passphrase = "correct horse";
@@ -42,13 +42,12 @@ export interface StackPlace {
   parallel?: number;
 }
 
-/** A stack on the embedded engine, in this process. */
-export async function embeddedStack({
-  project,
-  directory,
-  environment,
-  parallel = 16,
-}: StackPlace): Promise<EngineStack> {
+/** A stack on the embedded engine, in this process. `policies` are those of `pulumiStack`. */
+export async function embeddedStack(
+  { project, directory, environment, parallel = 16 }: StackPlace,
+  policies: string[] = [],
+): Promise<EngineStack> {
+  const policyPacks = readPolicies(policies);
   let display: Display | undefined;
   const engine = new Engine({
     directory: project,
@@ -63,11 +62,14 @@ export async function embeddedStack({
     async run(kind, flags = []) {
       const lines: string[] = [];
       display = new Display(line => lines.push(line), { diff: false, json: false });
-      const result = await engine[kind](Object.fromEntries(flags.map(flag => [flag, true])));
-      display.finish(result, kind === "preview");
+      const result = await engine[kind]({
+        ...Object.fromEntries(flags.map(flag => [flag, true])),
+        policyPacks,
+      });
+      display.finish(result, result.dryRun);
       return {
         exitCode: result.exitCode,
-        steps: embeddedSteps(result, kind === "preview"),
+        steps: embeddedSteps(result, result.dryRun),
         changes: sortKeys(result.changes as Record<string, number>),
         output: lines.join("\n"),
       };
@@ -79,6 +81,17 @@ export async function embeddedStack({
     exportStack: options => engine.exportStack(options),
     importStack: file => engine.importStack(file),
   };
+}
+
+/** The packs that the flags name, in order, each with its configuration. */
+function readPolicies(flags: string[]): NonNullable<RunOptions["policyPacks"]> {
+  const valuesOf = (name: string) =>
+    flags.flatMap((value, index) => (flags[index - 1] === name ? value.split(",") : []));
+  const files = valuesOf("--policy-pack-config");
+  return valuesOf("--policy-pack").map((directory, index) => {
+    const configFile = files[index];
+    return { directory, ...(configFile ? { configFile } : {}) };
+  });
 }
 
 function embeddedSteps(result: RunResult, preview: boolean): Record<string, string[]> {
@@ -158,16 +171,22 @@ export async function pulumiStack(
 }
 
 interface CliEvent {
+  preludeEvent?: object;
   resourcePreEvent?: { metadata: { op: string; urn: string } };
   resOpFailedEvent?: { metadata: { op: string; urn: string } };
   summaryEvent?: { resourceChanges?: Record<string, number> };
 }
 
 function pulumiSteps(log: string): Pick<Ran, "steps" | "changes"> {
-  const steps: Record<string, string[]> = {};
+  let steps: Record<string, string[]> = {};
   let changes: Record<string, number> = {};
   for (const line of log.split("\n").filter(Boolean)) {
     const event = JSON.parse(line) as CliEvent;
+    // With policies an `up` begins with its preview.
+    if (event.preludeEvent) {
+      steps = {};
+      changes = {};
+    }
     const begun = event.resourcePreEvent?.metadata;
     if (begun) {
       const list = steps[begun.urn] ?? [];

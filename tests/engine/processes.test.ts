@@ -30,6 +30,7 @@ describe("runEngineCli as a process", function () {
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), "osbackup-engine-"));
     cpSync(join(__dirname, "programs"), root, { recursive: true });
+    cpSync(join(__dirname, "packs"), join(root, "packs"), { recursive: true });
     symlinkSync(join(repository, "node_modules"), join(root, "node_modules"), "dir");
     mkdirSync(join(root, "cloud"));
     program = join(root, "slow");
@@ -108,10 +109,10 @@ describe("runEngineCli as a process", function () {
   ] as const) {
     it(`leaves no process behind when it is killed: they are ended ${how}`, async () => {
       prepare();
-      const { child, ended } = start("up");
+      const { child, ended } = start("up", "--skip-preview", "--policy-pack", join(root, "packs", "files"));
       await creating();
       const children = childrenOf(child.pid as number);
-      assert.equal(children.length, 2);
+      assert.equal(children.length, 3);
       child.kill("SIGKILL");
       await ended;
       await until("the end of all", () => children.every(pid => !isAlive(pid)));
