@@ -1,3 +1,4 @@
+import { configuredFor } from "./configured";
 import { coverage } from "./coverage";
 import { deletionProtection } from "./deletion-protection";
 import { immutabilityRequired } from "./immutability-required";
@@ -15,6 +16,7 @@ import { scheduleSpread } from "./schedule-spread";
 import { snapshotCountLimit } from "./snapshot-count-limit";
 import { temporaryVolumeCleanup } from "./temporary-volume-cleanup";
 
+export type { PolicySettings } from "./configured";
 export { type Control, controls } from "./controls";
 export {
   coverage,
@@ -54,3 +56,11 @@ export const policies = [
   temporaryVolumeCleanup,
   scheduleSpread,
 ];
+
+/**
+ * Levels and settings for `policies`, as the third argument of `new PolicyPack`:
+ * `configured({ "retention-minimum": { minDays: 30 }, "restore-tested": "mandatory" })`.
+ *
+ * @throws where a policy or a setting of one does not exist, with the nearest one
+ */
+export const configured = configuredFor(policies);

@@ -5,69 +5,30 @@ import { join } from "node:path";
 import { readPolicyFlags } from "../../engine/cli";
 import { schemaProblems } from "../../engine/json-schema";
 import { readPolicyConfig, settlePolicies } from "../../engine/policy-config";
-import type { Value } from "../../engine/property";
+import type { Properties, Value } from "../../engine/property";
 
 describe("schemaProblems", () => {
-  const cases: [what: string, schema: Value, fits: Value[], problems: [Value, string][]][] = [
-    ["a type", { type: "number" }, [1, 1.5], [["1", 'p must be of type number, not string: "1"']]],
+  const cases: [what: string, schema: Properties, fits: Value[], problems: [Value, string][]][] = [
+    ["a type", { type: "number" }, [1, 1.5], [["1", 'p must be number: "1"']]],
     [
-      "types",
-      { type: ["string", "null"] },
-      ["", null],
-      [[1, "p must be of type string or null, not integer: 1"]],
+      "a choice",
+      { enum: ["a", "b"] },
+      ["a"],
+      [["c", 'p must be equal to one of the allowed values "a", "b": "c"']],
     ],
-    ["a choice", { enum: ["a", { b: 1 }] }, ["a", { b: 1 }], [["c", 'p must be one of "a", {"b":1}: "c"']]],
-    ["a constant", { const: 1 }, [1], [[2, "p must be 1: 2"]]],
-    [
-      "bounds",
-      { minimum: 1, exclusiveMaximum: 3 },
-      [1, 2.9],
-      [
-        [0, "p must be at least 1: 0"],
-        [3, "p must be below 3: 3"],
-      ],
-    ],
-    ["multiples", { multipleOf: 0.5 }, [1.5], [[1.2, "p must be a multiple of 0.5: 1.2"]]],
-    [
-      "a text",
-      { minLength: 2, pattern: "^a" },
-      ["ab"],
-      [
-        ["a", 'p must have at least 2 characters: "a"'],
-        ["bb", 'p must match ^a: "bb"'],
-      ],
-    ],
-    [
-      "items",
-      { items: { type: "integer" } },
-      [[1, 2]],
-      [[[1, true], "p[1] must be of type integer, not boolean: true"]],
-    ],
-    ["a tuple", { items: [{}], additionalItems: false }, [[1]], [[[1, 2], "p[1] is not allowed"]]],
-    ["contents", { contains: { const: 1 } }, [[0, 1]], [[[0], 'p must have an item that fits {"const":1}']]],
-    ["no doubles", { uniqueItems: true, maxItems: 2 }, [[1, 2]], [[[1, 1], "p must not have an item twice"]]],
+    ["bounds", { minimum: 1 }, [1, 2.9], [[0, "p must be >= 1: 0"]]],
+    ["items", { items: { type: "integer" } }, [[1, 2]], [[[1, true], "p[1] must be integer: true"]]],
     [
       "properties",
       { required: ["a"], properties: { a: { type: "string" } }, additionalProperties: false },
       [{ a: "" }],
       [
-        [{}, "p.a is required"],
-        [{ a: "", b: 1 }, "p.b is not allowed"],
+        [{}, "p must have required property 'a'"],
+        [{ a: "", b: 1 }, "p must NOT have additional properties (b)"],
+        [{ a: 1 }, "p.a must be string: 1"],
       ],
     ],
-    [
-      "patterns",
-      { patternProperties: { "^x": { const: 1 } } },
-      [{ x1: 1, y: 2 }],
-      [[{ x1: 2 }, "p.x1 must be 1: 2"]],
-    ],
-    [
-      "names",
-      { propertyNames: { maxLength: 1 } },
-      [{ a: 1 }],
-      [[{ ab: 1 }, 'the name of p.ab must have at most 1 characters: "ab"']],
-    ],
-    ["dependencies", { dependencies: { a: ["b"] } }, [{ b: 1 }, {}], [[{ a: 1 }, "p.b is required by p.a"]]],
+    ["what nobody knows", { type: "string", format: "own", secret: true }, [""], []],
   ];
   for (const [what, schema, fits, problems] of cases)
     it(`holds a value to ${what}`, () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { controls, policies } from "../../../sdk/policy";
+import { configured, controls, policies } from "../../../sdk/policy";
 import { examine, examineStack } from "./examine";
 
 describe("policies", () => {
@@ -46,5 +46,18 @@ describe("policies", () => {
       const meant = known === undefined ? "" : `, did you mean '${known}'?`;
       assert.throws(run, { message: `policy ${policy.name} has no configuration key '${key}'${meant}` });
     }
+  });
+
+  it("are configured with their own levels, and with nothing that does not exist", () => {
+    assert.deepEqual(configured({ "retention-minimum": { minDays: 30 }, coverage: "disabled" }), {
+      "retention-minimum": { enforcementLevel: "mandatory", minDays: 30 },
+      coverage: "disabled",
+    });
+    assert.throws(() => configured({ "retention-minimun": { minDays: 1 } } as object), {
+      message: "there is no policy 'retention-minimun', did you mean 'retention-minimum'?",
+    });
+    assert.throws(() => configured({ "retention-minimum": { minDay: 1 } }), {
+      message: "policy retention-minimum has no configuration key 'minDay', did you mean 'minDays'?",
+    });
   });
 });
