@@ -73,10 +73,12 @@ export interface Protected {
   sets: [StackSet, ...StackSet[]];
 }
 
-/** The sets by what they protect. */
+/** The sets by what they protect, snapshots before their copies: the order in which a stack was made is no matter. */
 export function byOrigin(sets: readonly StackSet[]): Protected[] {
   const groups = new Map<string, Protected>();
-  for (const set of sets) {
+  const copiesLast = (a: StackSet, b: StackSet) =>
+    Number(a.kind === "ResticBackup") - Number(b.kind === "ResticBackup") || a.name.localeCompare(b.name);
+  for (const set of [...sets].sort(copiesLast)) {
     const group = groups.get(set.origin);
     if (group) group.sets.push(set);
     else groups.set(set.origin, { name: set.name, first: set, sets: [set] });

@@ -669,6 +669,57 @@ async function enforcePolicies(open: Open): Promise<void> {
   }
 }
 
+/** A pack of one's own, by `configured`: copies elsewhere are asked for, and metadata that lacks is added. */
+async function enforceOwnPack(open: Open): Promise<void> {
+  const place = await Place.make();
+  try {
+    Object.assign(place.environment, place.login, { OSBACKUP_NOW: "2026-11-16T10:05:00Z" });
+    const pack = path.join(place.root, "examples", "own-pack");
+    await mkdir(pack);
+    await writeFile(path.join(pack, "PulumiPolicy.yaml"), "runtime: nodejs\nmain: index.js\n");
+    await writeFile(
+      path.join(pack, "package.json"),
+      '{ "name": "own", "version": "1.0.0", "main": "index.js" }',
+    );
+    const settle = (settings: object) =>
+      writeFile(
+        path.join(pack, "index.js"),
+        `const { PolicyPack } = require("@pulumi/policy");
+const { configured, policies } = require("pulumi-openstack-backup/policy");
+new PolicyPack("own", { policies }, configured(${JSON.stringify(settings)}));
+`,
+      );
+    const metadata = { "required-metadata": { keys: ["owner"], defaults: { owner: "shop" } } };
+    await settle({ ...metadata, "offsite-copy-required": { tiers: ["*"] }, "restore-tested": "mandatory" });
+    const stack = await open(await place.stackPlace("quickstart"), ["--policy-pack", pack]);
+    for (const [key, value] of Object.entries(quickstartConfig(place)))
+      await stack.setConfig(key, value, false);
+    await stack.setConfig("repositoryPassword", repositoryPassword, true);
+    const refused = await stack.run("preview");
+    assert.notEqual(refused.exitCode, 0, refused.output);
+    const told = refused.output.replace(/\s*\n\s*/g, " ");
+    for (const set of ["files", "database"])
+      for (const why of [
+        `${set}-snapshot has 2 of 3 copies, 0 of 1 offsite: the volume, ${place.root}`,
+        `${set}-backup is not known to come back: no restore in the stack is of it (restore-tested)`,
+      ])
+        assert.ok(told.includes(why), `${why}\n${refused.output}`);
+    await settle({ ...metadata, "offsite-copy-required": { tiers: ["gold"] }, "restore-tested": "disabled" });
+    const taken = await stack.run("up");
+    assert.equal(taken.exitCode, 0, taken.output);
+    assert.ok(!/\[(mandatory|advisory)\]/.test(taken.output), taken.output);
+    assert.deepEqual(
+      place.cloud.snapshots().map(row => row.metadata.owner),
+      ["shop", "shop"],
+    );
+    const again = await stack.run("up", ["expectNoChanges"]);
+    assert.equal(again.exitCode, 0, again.output);
+    assert.equal((await stack.run("destroy")).exitCode, 0);
+  } finally {
+    await place.close();
+  }
+}
+
 for (const [name, open, present] of engines)
   describe(`Examples on ${name}`, () => {
     for (const story of stories) {
@@ -686,11 +737,15 @@ for (const [name, open, present] of engines)
 
 for (const [name, open, present] of engines)
   describe(`examples/policy-pack on ${name}`, () => {
-    (present ? it : it.skip)(
-      `is enforced on examples/quickstart${present ? "" : " (skipped: no pulumi on PATH)"}`,
-      async function () {
-        this.timeout(400_000);
-        await enforcePolicies(open);
-      },
-    );
+    for (const [title, enforce] of [
+      ["is enforced on examples/quickstart", enforcePolicies],
+      ["is one of many: a pack of one's own has other settings, and mends what lacks", enforceOwnPack],
+    ] as const)
+      (present ? it : it.skip)(
+        `${title}${present ? "" : " (skipped: no pulumi on PATH)"}`,
+        async function () {
+          this.timeout(400_000);
+          await enforce(open);
+        },
+      );
   });

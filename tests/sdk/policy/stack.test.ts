@@ -243,7 +243,7 @@ describe("snapshot-count-limit", () => {
     ];
     assert.deepEqual(check(sets, { maxSnapshots: 12 }), []);
     assert.deepEqual(check(sets, { maxSnapshots: 11 }), [
-      "db-snapshot and db-hourly keep 12 snapshots of its volume at once; at most 11 are allowed (snapshot-count-limit.maxSnapshots)",
+      "db-hourly and db-snapshot keep 12 snapshots of its volume at once; at most 11 are allowed (snapshot-count-limit.maxSnapshots)",
     ]);
     assert.deepEqual(check([snapshot({ volumeId: "v2" }), snapshot({}, "other")], { maxSnapshots: 8 }), []);
   });
