@@ -25,8 +25,11 @@ const help: Record<keyof Metrics | "info", string> = {
   recovery_points: "Points that the set has.",
 };
 
+/** All of them, without their common beginning. */
+export const metricNames = Object.keys(help);
+
 /** What a number of the run before is still true of, where the new run says nothing. */
-const lasting = Object.keys(help).filter(key => key !== "info") as (keyof Metrics)[];
+const lasting = metricNames.filter(key => key !== "info") as (keyof Metrics)[];
 
 /** The file of one set. */
 export const metricsFile = (directory: string, slug: string): string =>
