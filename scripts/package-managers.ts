@@ -6,6 +6,7 @@
  *     npx tsx scripts/package-managers.ts embedded pnpm   # on the embedded engine, only what has pnpm in its name
  */
 import { execFile } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -42,15 +43,14 @@ const pnpm = {
 };
 const bun = { tools: ["bun@1"], install: ["bun", "install"], exec: ["bunx", "--no-install"] };
 
-const declared = JSON.parse(require("node:fs").readFileSync(path.join(root, "package.json"), "utf8")) as {
+const declared = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as {
   devDependencies: Record<string, string>;
 };
-const newest = "3";
 
 export const installations: Installation[] = [
   { name: "npm", ...npm },
   { name: "npm, oldest @pulumi/pulumi", ...npm, pulumi: "3.200.0" },
-  { name: "npm, newest @pulumi/pulumi", ...npm, pulumi: newest },
+  { name: "npm, newest @pulumi/pulumi", ...npm, pulumi: "3" },
   { name: "npm, Node 20.19", ...npm, tools: ["node@20.19.0"] },
   { name: "npm, Node 22", ...npm, tools: ["node@22"] },
   { name: "npm, Node 24", ...npm, tools: ["node@24"] },
@@ -163,9 +163,11 @@ export async function tryOut(
 
     if (!(await step("install", installation.install))) return seen;
     const version = async (args: string[]) => (await call(args)).trim().split("\n").at(-1);
+    const sdk = path.join(project, "node_modules/@pulumi/pulumi/package.json");
     seen.versions = [
       `Node ${(await version(["node", "--version"]))?.slice(1)}`,
       `${installation.install[0]} ${await version([installation.install[0] as string, "--version"])}`,
+      ...(existsSync(sdk) ? [`SDK ${JSON.parse(await readFile(sdk, "utf8")).version}`] : []),
     ].join(", ");
     if (!(await step("stack", engineSays("stack", "init", "dev")))) return seen;
     for (const [key, value] of Object.entries(config))
