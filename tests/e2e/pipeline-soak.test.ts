@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -14,7 +14,7 @@ import { until } from "../until";
 
 const password = "pipeline-soak-password";
 const cli = path.join(__dirname, "../../dist/provider/hosts/cli.js");
-const days = 14;
+const days = Number(process.env.SOAK_DAYS ?? 14);
 const snapshotsKept = 2;
 
 /** Numbers from 0 to 1 that `seed` decides (a linear congruential generator). */
@@ -123,7 +123,7 @@ describe("Two weeks of hourly runs on the embedded engine", () => {
   it("leave one point of each slot and nothing else, though some are killed, cancelled or overlap", async function () {
     this.timeout(360_000);
     const seed = Number(process.env.SOAK_SEED ?? 20261116);
-    console.log(`      seed ${seed}, repeated by SOAK_SEED=${seed}`);
+    console.log(`      seed ${seed}, repeated by SOAK_SEED=${seed}; SOAK_DAYS makes it shorter`);
     const next = random(seed);
     const slots: string[] = [];
     const seen = { engine: 0, quiet: 0, killed: 0, cancelled: 0, refused: 0, late: 0 };
@@ -213,8 +213,9 @@ describe("Two weeks of hourly runs on the embedded engine", () => {
     assert.deepEqual(await readdir(path.join(url, "locks")), []);
     assert.deepEqual(processes(), []);
     assert.ok(!readFileSync("/proc/self/mounts", "utf8").includes(root));
-    const mounts = path.join(root, "mnt");
-    assert.deepEqual(existsSync(mounts) ? await readdir(mounts) : [], []);
+    // the mount folder stays, with nothing in it and no notes beside it
+    const left = await readdir(path.join(root, "mnt"), { recursive: true });
+    assert.ok(left.length === 1 && left[0]?.startsWith("soak-dev-set-backup-"), left.join());
     const env = { ...environment, RESTIC_PASSWORD: password };
     const checked = execFileSync("restic", ["--repo", url, "check", "--read-data"], {
       env,
