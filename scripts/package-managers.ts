@@ -50,7 +50,8 @@ const declared = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"
 export const installations: Installation[] = [
   { name: "npm", ...npm },
   { name: "npm, oldest @pulumi/pulumi", ...npm, pulumi: "3.200.0" },
-  { name: "npm, newest @pulumi/pulumi", ...npm, pulumi: "3" },
+  { name: "npm, newest @pulumi/pulumi", ...npm, pulumi: "latest" },
+  { name: "npm, newest @pulumi/pulumi, Node 24", ...npm, pulumi: "latest", tools: ["node@24"] },
   { name: "npm, Node 20.19", ...npm, tools: ["node@20.19.0"] },
   { name: "npm, Node 22", ...npm, tools: ["node@22"] },
   { name: "npm, Node 24", ...npm, tools: ["node@24"] },
