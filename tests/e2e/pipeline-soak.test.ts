@@ -31,7 +31,7 @@ const { ResticRepository, VolumeBackup } = require("pulumi-openstack-backup");
 const repository = new ResticRepository("repository", { url: ${JSON.stringify(url)}, password: ${JSON.stringify(password)} });
 new VolumeBackup("set", {
   volumeId: ${JSON.stringify(volumeId)},
-  schedule: "0 */8 * * *",
+  schedule: "0 */12 * * *",
   repository,
   snapshot: { retention: { keepLast: ${snapshotsKept} } },
   retention: { keepLast: 1000 },
@@ -39,7 +39,7 @@ new VolumeBackup("set", {
 
 /**
  * What a scheduler does to a stack in two weeks, one run an hour. A start of the engine and of the provider takes seconds,
- * and 336 of them would take a quarter of an hour, so the runs are of three kinds:
+ * and 336 of them would take a quarter of an hour or more, so the runs are of three kinds:
  * - a run that is killed or cancelled, and both of two that overlap, are processes of their own, `osbackup engine up`;
  * - other runs with something to do, the one after each of these, and one quiet one a day: the engine, in this process;
  * - other quiet runs: the provider's check and diff of the state that the engine stored, which is what decides in a run.
@@ -121,7 +121,7 @@ describe("Two weeks of hourly runs on the embedded engine", () => {
   }
 
   it("leave one point of each slot and nothing else, though some are killed, cancelled or overlap", async function () {
-    this.timeout(360_000);
+    this.timeout(600_000);
     const seed = Number(process.env.SOAK_SEED ?? 20261116);
     console.log(`      seed ${seed}, repeated by SOAK_SEED=${seed}; SOAK_DAYS makes it shorter`);
     const next = random(seed);
@@ -133,11 +133,11 @@ describe("Two weeks of hourly runs on the embedded engine", () => {
     for (let hour = 0; hour < days * 24; hour++) {
       const now = new Date(Date.UTC(2026, 10, 16, hour, 5));
       environment.OSBACKUP_NOW = now.toISOString();
-      const isDue = hour % 8 === 0;
+      const isDue = hour % 12 === 0;
       if (isDue) slots.push(`${now.toISOString().slice(0, 13)}:00:00Z`);
-      const place = Math.floor(hour / 8) % 3;
+      const isOdd = Math.floor(hour / 24) % 2 === 1;
 
-      if (isDue && place === 0 && hour > 0) {
+      if (hour % 24 === 0 && hour > 0) {
         const { child, ended } = start();
         await sleep(next() * runMs);
         child.kill("SIGKILL");
@@ -150,7 +150,7 @@ describe("Two weeks of hourly runs on the embedded engine", () => {
           every: 100,
         });
         mustRun = true;
-      } else if (isDue && place === 1) {
+      } else if (isDue && hour > 0 && !isOdd) {
         const { child, ended } = start();
         await sleep(next() * runMs);
         child.kill("SIGINT");
@@ -160,9 +160,11 @@ describe("Two weeks of hourly runs on the embedded engine", () => {
         if (code === 0) seen.late++;
         else seen.cancelled++;
         mustRun = true;
-      } else if (isDue && hour % 48 >= 24) {
+      } else if (isDue && isOdd) {
+        const from = Date.now();
         const both = [start(), start()];
         const ends = await Promise.all(both.map(({ ended }) => ended));
+        runMs = Date.now() - from;
         const refused = ends.filter(({ code }) => code === 1);
         for (const { said } of refused) assert.match(said, /^error: locking stack "dev": process /m);
         assert.ok(
@@ -170,12 +172,12 @@ describe("Two weeks of hourly runs on the embedded engine", () => {
           ends.map(({ said }) => said).join("\n"),
         );
         seen.refused += refused.length;
-      } else if (isDue || mustRun || hour % 24 === 12) {
+      } else if (isDue || mustRun || hour % 24 === 18) {
         const from = Date.now();
         const { exitCode, output } = await stack.run("up");
         assert.equal(exitCode, 0, `${now.toISOString()}: ${output}`);
         seen.engine++;
-        if (isDue && hour > 0) runMs = Date.now() - from;
+        if (isDue) runMs = Date.now() - from;
         mustRun = false;
       } else {
         await assertQuiet();
@@ -183,7 +185,7 @@ describe("Two weeks of hourly runs on the embedded engine", () => {
       }
     }
     console.log(`      ${JSON.stringify(seen)}`);
-    assert.ok(seen.killed > days / 2 && seen.cancelled > days / 2 && seen.refused > 0, JSON.stringify(seen));
+    assert.ok(seen.killed > days / 2 && seen.cancelled > days / 4 && seen.refused > 0, JSON.stringify(seen));
 
     const again = await stack.run("up", ["expectNoChanges"]);
     assert.equal(again.exitCode, 0, again.output);
