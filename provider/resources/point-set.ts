@@ -92,6 +92,8 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       // of a new resource check says it; where it cannot be asked the run will say
       const missing =
         isDue && state ? await store.missing?.(given, context).catch(() => undefined) : undefined;
+      const shortage = isDue ? await store.shortage?.(given, context).catch(() => undefined) : undefined;
+      if (shortage !== undefined) context.warn(`the quota may not suffice: ${shortage}`);
       const { superseded, staying } =
         isDue && !store.isBegun?.(present, given)
           ? supersededBy(run, present)

@@ -59,6 +59,8 @@ export interface PointStore<G extends Given, O extends Shown, P extends SetPoint
   originOf?(given: G): string | undefined;
   /** why no point can be taken now: its volume or server is gone */
   missing?(given: G, context: Context): Promise<string | undefined>;
+  /** what of the project's quota the coming point may exceed, in words */
+  shortage?(given: G, context: Context): Promise<string | undefined>;
   /** the output that names a point */
   idKey: string & keyof O;
 

@@ -3,6 +3,7 @@ import { parseTime, snapshots } from "../openstack";
 import { adopt, handOver } from "../operations/adoption";
 import { type Copy, retainCopied } from "../operations/copied";
 import { inventoryOf } from "../operations/inventory";
+import { quotaOf } from "../operations/quota";
 import { applyRetention } from "../operations/retention";
 import { decide } from "../operations/set-point";
 import {
@@ -61,6 +62,13 @@ export const snapshotStore: PointStore<Inputs, Outputs, SnapshotPoint, Own> = {
     (await inventoryOf(context.session(given)).volume(given.volumeId))
       ? undefined
       : `volume ${given.volumeId} does not exist any more`,
+  async shortage(given, context) {
+    const session = context.session(given);
+    const gib = (await inventoryOf(session).volume(given.volumeId))?.size ?? 0;
+    // of a set whose copy is awaited a temporary volume is made too
+    const copy = given.awaitsCopy ? 1 : 0;
+    return quotaOf(session).shortage(given.owner, { snapshots: 1, volumes: copy, gib: gib * (1 + copy) });
+  },
   announce: given => `will take the recovery point of ${runOf(given)}`,
   describe: ({ name, status }) => ({ name, ...(status === "available" ? {} : { status }) }),
   wasGood: ({ status = "available" }) => status === "available",
