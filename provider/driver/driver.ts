@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { preflightOf } from "../operations/preflight";
 import { type Checked, check, lacksWhatItFollows } from "../resources/check";
 import { type Difference, diff } from "../resources/diff";
 import { registry } from "../resources/registry";
@@ -47,6 +48,7 @@ export class Driver {
   /** Says what the coming run will do, or why that cannot be said now. */
   async sayPlan(name: string, state: Properties | undefined, inputs: Properties): Promise<void> {
     const context = this.contextOf(inputs);
+    if ("points" in typeOf(name).outputs.shape) await this.sayPreflight(inputs, context);
     try {
       for (const line of await this.plan(name, state, inputs)) context.log(line);
     } catch (error) {
@@ -66,6 +68,15 @@ export class Driver {
     // of its replacement the engine asks anew, as of a new resource, and hears the plan then
     if (replaces.length > 0) await this.sayLeaving(name, state, context);
     else if (changed.length + drift.length > 0) await this.sayPlan(name, state, inputs);
+  }
+
+  /** Says what may go wrong for all sets of the login; a cloud that cannot be asked is told of elsewhere. */
+  private async sayPreflight(inputs: Properties, { warn }: Context): Promise<void> {
+    try {
+      for (const line of await preflightOf(this.world.session(inputs as Place)).warnings()) warn(line);
+    } catch {
+      // as the plan says next
+    }
   }
 
   /** Of any other delete than a replacement's the engine tells the provider nothing before. */

@@ -23,6 +23,10 @@ export interface Token {
   expiresAtMs: number;
   projectId?: string;
   userId?: string;
+  /** Names of the user's roles in the scope. */
+  roles: string[];
+  /** By how much this machine's calendar is ahead of Keystone's, in milliseconds; negative where it is behind. */
+  aheadMs: number;
   catalog: Catalog;
 }
 
@@ -32,6 +36,7 @@ const TokenAnswer = z.looseObject({
     issued_at: z.string().optional(),
     user: z.looseObject({ id: z.string() }).optional(),
     project: z.looseObject({ id: z.string() }).optional(),
+    roles: z.array(z.looseObject({ name: z.string() })).default([]),
     catalog: Catalog.default([]),
   }),
 });
@@ -119,6 +124,8 @@ async function logIn(config: CloudConfig, transport: Transport): Promise<Token> 
       expiresAtMs: Number.POSITIVE_INFINITY,
       ...(config.scope.kind === "project" && config.scope.id !== undefined && { projectId: config.scope.id }),
       ...(config.user.id !== undefined && { userId: config.user.id }),
+      roles: [],
+      aheadMs: 0,
       catalog: [],
     };
   }
@@ -136,14 +143,18 @@ async function logIn(config: CloudConfig, transport: Transport): Promise<Token> 
       `the answer of ${keystoneUrl(config.authUrl)} is not Keystone's: is the auth URL right`,
     );
   }
-  const { expires_at, issued_at, project, user, catalog } = parsed.data.token;
-  const lifetimeMs = Date.parse(expires_at) - (issued_at === undefined ? Date.now() : Date.parse(issued_at));
+  const { expires_at, issued_at, project, user, roles, catalog } = parsed.data.token;
+  const issuedMs = issued_at === undefined ? Date.now() : Date.parse(issued_at);
+  const lifetimeMs = Date.parse(expires_at) - issuedMs;
   return {
     text: new Secret(subject),
     issuedAtMs: now,
     expiresAtMs: now + (Number.isFinite(lifetimeMs) ? lifetimeMs : 0),
     ...(project && { projectId: project.id }),
     ...(user && { userId: user.id }),
+    roles: roles.map(({ name }) => name),
+    // a token that was given lives on from an earlier time
+    aheadMs: config.authType === "token" || !Number.isFinite(issuedMs) ? 0 : Date.now() - issuedMs,
     catalog,
   };
 }

@@ -114,6 +114,22 @@ export class Session {
     return userId;
   }
 
+  /** What a login says of itself: roles in the project, how long it lives, and by how much this machine's clock is ahead. */
+  async loginFacts(): Promise<{
+    roles: string[];
+    livesSeconds: number;
+    canRenew: boolean;
+    aheadSeconds: number;
+  }> {
+    const { roles, expiresAtMs, aheadMs } = await this.#login.token();
+    return {
+      roles,
+      livesSeconds: (expiresAtMs - performance.now()) / 1000,
+      canRenew: this.#config.authType !== "token",
+      aheadSeconds: aheadMs / 1000,
+    };
+  }
+
   /** Base URL of a service, with version and, for block storage, project. */
   async endpoint(service: ServiceType): Promise<string> {
     return this.#endpoint(service, await this.#login.token());
