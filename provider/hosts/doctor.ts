@@ -6,6 +6,7 @@ import { choiceOf } from "../movers/auto-mover";
 import { Clusters } from "../movers/kubernetes/clusters";
 import { readiness } from "../movers/local";
 import { limits, type Session } from "../openstack";
+import { preflightOf } from "../operations/preflight";
 import { openRepository } from "../restic";
 import { accessFromEnvironment, hasService } from "./list";
 
@@ -55,6 +56,12 @@ export async function doctor(options: DoctorOptions): Promise<number> {
   const place = options.cloud === undefined ? {} : { cloud: options.cloud };
   // what else is asked of a cloud that lets nobody in would only say the same again
   if (await ask("cloud", async () => cloudSays(world.session(place)))) {
+    await ask("login", async () => {
+      const warnings = await preflightOf(world.session(place)).warnings();
+      return warnings.length > 0
+        ? { state: "warn", says: warnings.join("; ") }
+        : "its role may make things, and the clocks agree";
+    });
     await ask("quota", async () => quotaSays(world.session(place)));
     await ask("servers", async () => serversSay(world.session(place)));
     await ask("mover", async () => (await choiceOf(world.session(place), undefined)).why);
