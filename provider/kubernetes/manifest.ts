@@ -80,9 +80,10 @@ export function readManifests(text: string, name: string): Manifests {
     const [problem] = document.errors;
     if (problem)
       throw new Error(`${name}, line ${problem.linePos?.[0].line ?? at([]).line}: ${problem.message}`);
-    const value = document.toJS() as { kind?: unknown };
-    if (value.kind !== manifestKind) {
-      read.others.push({ kind: String(value.kind ?? "document without kind"), line: at([]).line });
+    const value = document.toJS() as { kind?: unknown } | null;
+    if (value?.kind !== manifestKind) {
+      const kind = typeof value?.kind === "string" ? value.kind : "document without kind";
+      read.others.push({ kind, line: at([]).line });
       continue;
     }
     const parsed = manifest.safeParse(value);

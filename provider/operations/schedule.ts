@@ -78,7 +78,8 @@ export function parseSchedule(text: string, options: { timeZone?: string; seed?:
     );
   }
   const trimmed = text.trim();
-  const keyword = keywords[trimmed.toLowerCase().replace(/^@/, "")];
+  const word = trimmed.toLowerCase().replace(/^@/, "");
+  const keyword = Object.hasOwn(keywords, word) ? keywords[word] : undefined;
   if (typeof keyword === "string") return { text, timeZone, pattern: keyword, takesPoints: true };
   if (keyword) return { text, timeZone, pattern: keyword(hash(text, options.seed)), takesPoints: true };
   if (trimmed.includes("@") || /^[+-]?[\d.]+$/.test(trimmed)) return parseCount(text, trimmed, timeZone);

@@ -1,8 +1,8 @@
 import type { PolicyResource, StackValidationPolicy } from "@pulumi/policy";
 import { daysCovered } from "../../provider/operations/retention";
 import { define } from "./define";
-import { assumedScheduleSchema, inDays, retentionOf, tierKeySchema, tiersSchema } from "./recovery-points";
-import { byOrigin, repositoriesOf, type StackSet, scheduleOfSet, setsOf, tierAmong } from "./stack-sets";
+import { assumedScheduleSchema, inDays, tierKeySchema, tiersSchema } from "./recovery-points";
+import { byOrigin, repositoriesOf, ruleOf, type StackSet, setsOf, tierAmong } from "./stack-sets";
 import { eachKnown, ifKnown } from "./unknown";
 
 interface Config {
@@ -94,9 +94,8 @@ function refuseShort(
   report: (message: string, urn: string) => void,
 ): void {
   const { mode, days = 0 } = immutability ?? {};
-  const schedule = scheduleOfSet(set, assumedSchedule);
-  const retention = retentionOf(set);
-  if (mode === undefined || mode === "append-only" || !schedule?.takesPoints || !retention) return;
+  const { schedule, retention } = ruleOf(set, assumedSchedule) ?? {};
+  if (mode === undefined || mode === "append-only" || !schedule || !retention) return;
   const reach = daysCovered(retention, schedule, new Date());
   if (reach < days)
     report(

@@ -1,9 +1,9 @@
 import type { StackValidationPolicy } from "@pulumi/policy";
 import { daysKept } from "../../provider/operations/retention";
 import { define } from "./define";
-import { assumedScheduleSchema, inDays, retentionOf, tierIn } from "./recovery-points";
+import { assumedScheduleSchema, inDays, tierIn } from "./recovery-points";
 import { remember } from "./remember";
-import { scheduleOfSet, setsOf } from "./stack-sets";
+import { ruleOf, setsOf } from "./stack-sets";
 import { eachKnown } from "./unknown";
 
 interface Config {
@@ -50,9 +50,9 @@ export const retentionMaximum = define<StackValidationPolicy>({
     eachKnown(setsOf(args), set => {
       const classification = tierIn(set.source?.props ?? set.props, classificationKey);
       if (classification !== undefined && exceptClassification.includes(classification)) return;
-      const schedule = scheduleOfSet(set, assumedSchedule);
-      if (!schedule?.takesPoints) return;
-      const retention = retentionOf(set);
+      const rule = ruleOf(set, assumedSchedule);
+      if (!rule) return;
+      const { schedule, retention } = rule;
       const { pattern, timeZone } = schedule;
       const days = retention
         ? remember(["daysKept", retention, pattern, timeZone], now, () => daysKept(retention, schedule, now))

@@ -2,9 +2,9 @@ import type { ReportViolation, StackValidationPolicy } from "@pulumi/policy";
 import { applyRetention, daysCovered, type Point, type Retention } from "../../provider/operations/retention";
 import { newestSlot, type Schedule, slots } from "../../provider/operations/schedule";
 import { define } from "./define";
-import { assumedScheduleSchema, inDays, retentionOf } from "./recovery-points";
+import { assumedScheduleSchema, inDays } from "./recovery-points";
 import { remember } from "./remember";
-import { byOrigin, type StackSet, scheduleOfSet, setsOf } from "./stack-sets";
+import { byOrigin, ruleOf, type StackSet, setsOf } from "./stack-sets";
 import { eachKnown } from "./unknown";
 
 interface Config {
@@ -114,9 +114,9 @@ interface Found {
 
 /** Undefined for a set that takes no points. */
 function findOf(set: StackSet, config: Config): Found | undefined {
-  const schedule = scheduleOfSet(set, config.assumedSchedule);
-  const retention = retentionOf(set);
-  if (!schedule?.takesPoints) return undefined;
+  const rule = ruleOf(set, config.assumedSchedule);
+  if (!rule) return undefined;
+  const { schedule, retention } = rule;
   const now = new Date();
   const { pattern, timeZone } = schedule;
   return retention

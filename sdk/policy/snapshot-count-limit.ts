@@ -2,9 +2,8 @@ import type { StackValidationPolicy } from "@pulumi/policy";
 import { applyRetention, daysKept, type Point, type Retention } from "../../provider/operations/retention";
 import { newestSlot, type Schedule, slots } from "../../provider/operations/schedule";
 import { define } from "./define";
-import { retentionOf, scheduleOf } from "./recovery-points";
 import { remember } from "./remember";
-import { byOrigin, setsOf } from "./stack-sets";
+import { byOrigin, ruleOf, setsOf } from "./stack-sets";
 import { eachKnown } from "./unknown";
 
 interface Config {
@@ -36,10 +35,9 @@ export const snapshotCountLimit = define<StackValidationPolicy>({
     const sets = setsOf(args).filter(({ kind }) => kind === "CinderSnapshot" || kind === "ServerSnapshot");
     eachKnown(byOrigin(sets), ({ first, sets: group }) => {
       const counts = group.map(set => {
-        const schedule = scheduleOf(set);
-        const retention = retentionOf(set);
+        const { schedule, retention } = ruleOf(set, "") ?? {};
         // one without retention is retention-rule-required's
-        if (!schedule?.takesPoints || !retention) return 0;
+        if (!schedule || !retention) return 0;
         const { pattern, timeZone } = schedule;
         return remember(["atOnce", retention, pattern, timeZone, maxSnapshots], now, () =>
           atOnce(retention, schedule, now, maxSnapshots),

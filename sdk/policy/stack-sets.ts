@@ -1,9 +1,11 @@
 import type { PolicyResource, StackValidationArgs } from "@pulumi/policy";
+import { type Retention, validateRetention } from "../../provider/operations/retention";
 import type { Schedule } from "../../provider/operations/schedule";
 import { typeToken } from "../binding";
 import {
   type Examinable,
   readSchedule,
+  retentionOf,
   type SetType,
   scheduleOf,
   setTypeOf,
@@ -110,9 +112,23 @@ export const isAmong = (tiers: readonly string[], tier: string | undefined): boo
   tiers.includes("*") || (tier !== undefined && tiers.includes(tier));
 
 /** The schedule by which a set takes points: of a ResticBackup that of its snapshots, or the assumed one. */
-export function scheduleOfSet(set: StackSet, assumed: string): Schedule | undefined {
+function scheduleOfSet(set: StackSet, assumed: string): Schedule | undefined {
   if (set.kind !== "ResticBackup") return scheduleOf(set);
   return set.source ? scheduleOf(set.source) : readSchedule(set, assumed, set.props.timeZone);
+}
+
+/**
+ * By what a set takes points and keeps them; undefined where it takes none, or its retention is malformed, which is the
+ * provider's to refuse and retention-rule-required's to report.
+ */
+export function ruleOf(
+  set: StackSet,
+  assumed: string,
+): { schedule: Schedule; retention: Retention | undefined } | undefined {
+  const schedule = scheduleOfSet(set, assumed);
+  const retention = retentionOf(set);
+  if (!schedule?.takesPoints || (retention && validateRetention(retention).length > 0)) return undefined;
+  return { schedule, retention };
 }
 
 /** How many good points the set has; undefined where a preview does not know, or nothing was taken yet. */

@@ -37,7 +37,7 @@ export function malformed(retention: Retention): { property: string; reason: str
 }
 
 function flaw(property: string, value: unknown): string | undefined {
-  const is = `is ${typeof value === "string" ? `"${value}"` : String(value)}`;
+  const is = `is ${typeof value === "string" || typeof value === "object" ? JSON.stringify(value) : String(value)}`;
   if (property in countRules || property === "keepForDays" || property === "minimum") {
     const least = property === "minimum" ? 1 : 0;
     if (value === -1 || value === Number.POSITIVE_INFINITY || value === "unlimited") {

@@ -95,6 +95,11 @@ describe("parseSchedule", () => {
     ["4 @ sat, sun @ 6", "0 6 * * 0,6", 4],
   ];
   for (const [text, pattern, count] of spelt) {
+    it("takes no word for a keyword that every object has", () => {
+      for (const word of ["constructor", "toString", "__proto__", "@hasOwnProperty"])
+        assert.throws(() => parseSchedule(word), ScheduleError);
+    });
+
     it(`reads "${text}" as ${pattern}`, () => {
       const expected = { text, timeZone: "UTC", pattern, takesPoints: true };
       assert.deepEqual(parseSchedule(text), count === undefined ? expected : { ...expected, count });
