@@ -25,7 +25,7 @@ const repository = (props: object): Examined => ({
 const samples: Record<Name, { stack: InStack[] } | { resource: Examined }> = {
   "retention-minimum": { stack: [snapshot({ schedule: "4@0,6,12,18", retention: { keepLast: 8 } })] },
   "retention-maximum": { stack: [snapshot({ retention: { keepDaily: 500 } })] },
-  "retention-rule-required": { resource: { name: "db-snapshot", props: {} } },
+  "retention-rule-required": { resource: { type: "ResticBackup", name: "db-backup", props: {} } },
   "rpo-maximum": { resource: { name: "db-snapshot", props: { schedule: "7@mon-fri" } } },
   "offsite-copy-required": { stack: [snapshot({})] },
   "repository-encrypted-and-private": { resource: repository({ url: "rest:http://10.0.0.5:8000/shop" }) },

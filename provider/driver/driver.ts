@@ -11,7 +11,7 @@ import {
   type ResourceType,
   type State,
 } from "../resources/resource";
-import { unknown } from "../resources/unknown";
+import { hasUnknown, unknown } from "../resources/unknown";
 import type { World } from "./world";
 
 /** The inputs, or the state, of one resource. */
@@ -40,6 +40,9 @@ export class Driver {
 
   /** What the coming run will do, in words. Values that are not known yet are left out. */
   async plan(name: string, state: Properties | undefined, inputs: Properties): Promise<string[]> {
+    // what a retention keeps cannot be said while a part of it is not known
+    if (hasUnknown(inputs.retention) && inputs.retention !== unknown)
+      return ["what will be kept and removed is not known before the run: a part of retention is not"];
     const known = Object.fromEntries(Object.entries(inputs).filter(([, value]) => value !== unknown));
     const lines = await typeOf(name).plan?.(state as State | undefined, known, this.contextOf(inputs));
     return lines ?? [];

@@ -1,3 +1,4 @@
+import { stackOf } from "../base/marks";
 import { clock, World } from "../driver/world";
 import { type Session, servers } from "../openstack";
 import { type Coverage, coverageOf, type KnownSet, type Thing } from "../operations/coverage";
@@ -26,7 +27,12 @@ export async function coverage(options: CoverageOptions): Promise<number> {
   const session = world.session({ cloud });
   const [things, points] = await Promise.all([thingsOf(session, cloud), cloudPoints(session)]);
   const states = (options.state ?? []).map(file => resourcesOf(readState(file === "-" ? undefined : file)));
-  const sets = unique([...points.flatMap(setOfPoint), ...states.flat().flatMap(setOfResource)]);
+  const declared = states.flat().flatMap(setOfResource);
+  const stacks = new Set(declared.map(({ name }) => stackOf(name)));
+  // of a stack whose state is given, points of a set that it no longer has protect nothing any more
+  const isLive = ({ name }: KnownSet) =>
+    !stacks.has(stackOf(name)) || declared.some(set => set.name === name);
+  const sets = unique([...points.flatMap(setOfPoint).filter(isLive), ...declared]);
   const found = coverageOf(things, sets, clock());
   if (options.json) console.log(JSON.stringify(found, null, 2));
   else console.log(options.markdown ? markdownOf(found) : textOf(found));
@@ -57,7 +63,7 @@ async function thingsOf(session: Session, cloud: string | undefined): Promise<Th
 }
 
 /** The set's name in its stack: of the mark's owner, the stack alone. */
-const setName = (owner: string, set: string): string => `${owner.split("/").slice(0, 2).join("/")}/${set}`;
+const setName = (owner: string, set: string): string => `${stackOf(owner)}/${set}`;
 
 function setOfPoint({ where, owner, set, volumeId, serverId, part }: ListedPoint): KnownSet[] {
   const name = setName(owner, set);
@@ -89,6 +95,9 @@ const unique = (sets: readonly KnownSet[]): KnownSet[] => [
   ...new Map(sets.map(set => [JSON.stringify([set.name, set.kind, set.of]), set])).values(),
 ];
 
+/** What users wrote, without what would make lines of its own. */
+const plain = (text: string): string => text.replace(/\p{Cc}+/gu, " ");
+
 const words = ({ kind, name, id }: { kind: string; name: string; id: string }): string =>
   `${kind} ${name === "" ? id : `${name} (${id})`}`;
 
@@ -105,7 +114,7 @@ function textOf({ things, matchNothing }: Coverage): string {
     ...having("twice").map(thing => `twice        ${words(thing)}: ${thing.sets.join(", ")}`),
     ...having("left out").map(thing => `left out     ${words(thing)}: ${thing.why}`),
   ];
-  return [...lines, summaryOf({ things, matchNothing })].join("\n");
+  return [...lines.map(plain), summaryOf({ things, matchNothing })].join("\n");
 }
 
 function summaryOf({ things, matchNothing }: Coverage): string {
@@ -134,7 +143,7 @@ function markdownOf(found: Coverage): string {
       ? []
       : [
           "",
-          "| | | Name | Id | |",
+          "| State | Kind | Name | Id | Sets, or why |",
           "|---|---|---|---|---|",
           ...rows.map(row => `| ${row.map(escaped).join(" | ")} |`),
         ];

@@ -15,7 +15,15 @@ export const typeOf = ({ type }: Stored): string | undefined => ours.exec(type)?
 /** What `pulumi stack export` wrote into a file, or writes to standard input. */
 export function readState(file: string | undefined): unknown {
   const what = file ?? "standard input";
-  const text = readFileSync(file ?? 0, "utf8");
+  let text: string;
+  try {
+    text = readFileSync(file ?? 0, "utf8");
+  } catch (error) {
+    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    throw new Error(
+      `reading the state from ${what}: ${isMissing ? "there is no such file" : (error as Error).message}`,
+    );
+  }
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -27,11 +35,11 @@ export function readState(file: string | undefined): unknown {
 
 /** Our resources in an exported deployment; with names only these, or those of the sets of these names. */
 export function resourcesOf(state: unknown, names: readonly string[] = []): Stored[] {
-  const resources = (state as { deployment?: { resources?: Stored[] } } | null)?.deployment?.resources;
+  const deployment = (state as { deployment?: { resources?: Stored[] } } | null)?.deployment;
+  // a stack that has nothing, or nothing any more, is exported without them
+  const resources = typeof deployment === "object" ? (deployment?.resources ?? []) : undefined;
   if (!Array.isArray(resources))
-    throw new Error(
-      "reading the state: it has no deployment.resources: give what `pulumi stack export` prints",
-    );
+    throw new Error("reading the state: it has no deployment: give what `pulumi stack export` prints");
   const found = resources.filter(({ type }) => ours.test(type));
   const isNamed = (resource: Stored) =>
     names.length === 0 || names.includes(nameOf(resource)) || names.includes(String(resource.outputs?.set));

@@ -1,4 +1,4 @@
-import { optOutOf } from "./opt-out";
+import { optOutOf, restoreOf } from "./opt-out";
 
 /** A set, as its points in the cloud or a stack's state know it. */
 export interface KnownSet {
@@ -68,6 +68,8 @@ export function coverageOf(things: readonly Thing[], sets: readonly KnownSet[], 
       const names = [...new Set(protecting.map(set => set.name))].sort();
       const common = { kind, id, name, sets: names };
       if (names.length > 0) return { ...common, state: isTwice(own(thing)) ? "twice" : "protected" };
+      const restore = restoreOf(thing.metadata);
+      if (restore !== undefined) return { ...common, state: "left out", why: `a restore of ${restore}` };
       const optOut = optOutOf(thing.metadata, now);
       if (typeof optOut === "object")
         return { ...common, state: "left out", why: `${optOut.reason}, until ${optOut.until}` };

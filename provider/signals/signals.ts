@@ -9,6 +9,11 @@ import type { SignalSettings } from "./settings";
 /** The inputs, or the state, of a set of points. */
 type Properties = Readonly<Record<string, unknown>>;
 
+const sets = ["CinderSnapshot", "ServerSnapshot", "ServerBackup", "ResticBackup"];
+
+/** Where its update fails, the engine skips all sets that copy into it: it speaks for them. It is no check of its own. */
+const repositoryType = "ResticRepository";
+
 /** How long an address may take to answer. */
 const answerMs = 5_000;
 
@@ -33,8 +38,8 @@ export class Signals {
 
   /** Of one operation on a set; undefined where nobody is to be told, or it is no set of points. */
   of(type: string, inputs: Properties, warn: (line: string) => void): SetSignals | undefined {
-    const isSet = ["CinderSnapshot", "ServerSnapshot", "ServerBackup", "ResticBackup"].includes(type);
-    if (!isSet || Object.keys(this.settings).length === 0 || typeof inputs.owner !== "string")
+    const isTold = [...sets, repositoryType].includes(type);
+    if (!isTold || Object.keys(this.settings).length === 0 || typeof inputs.owner !== "string")
       return undefined;
     return new SetSignals(this.settings, this.now, (what, tell) => this.#try(what, tell, warn), {
       run: this.#run,
@@ -45,14 +50,15 @@ export class Signals {
   }
 
   async #try(what: string, tell: () => Promise<unknown>, warn: (line: string) => void): Promise<void> {
-    const before = this.#failures.get(what) ?? 0;
-    if (before >= mostFailures) return;
+    if ((this.#failures.get(what) ?? 0) >= mostFailures) return;
     try {
       await tell();
       this.#failures.delete(what);
     } catch (error) {
-      this.#failures.set(what, before + 1);
-      const last = before + 1 === mostFailures ? "; it is not tried again in this run" : "";
+      // others may have failed meanwhile
+      const failures = (this.#failures.get(what) ?? 0) + 1;
+      this.#failures.set(what, failures);
+      const last = failures === mostFailures ? "; it is not tried again in this run" : "";
       warn(`${what}: ${reasonOf(error)}${last}`);
     }
   }
@@ -93,6 +99,7 @@ class SetSignals {
   /** Does not wait for an answer. An update that is of no new slot, of another retention say, is no run. */
   begun(state: Properties | undefined): void {
     const { slot, trigger, paused } = this.operation.inputs;
+    if (this.operation.type === repositoryType) return;
     if (paused === true || (state && slot === state.slot && trigger === state.trigger)) return;
     this.#begun = this.#ping("/start", "");
   }
@@ -104,6 +111,10 @@ class SetSignals {
       await this.#begun;
       await this.#ping("", "");
     }
+    if (this.operation.type === repositoryType) {
+      await this.#measure({ last_success_timestamp_seconds: seconds(this.now()) });
+      return;
+    }
     if (newest === undefined || newest === newestOf(state ?? {})) return;
     await this.#measure({ ...this.#numbersOf(outputs), last_success_timestamp_seconds: seconds(this.now()) });
   }
@@ -111,14 +122,17 @@ class SetSignals {
   async failed(error: unknown): Promise<void> {
     await this.#begun;
     const message = error instanceof Error ? error.message : String(error);
-    await this.#ping("/fail", message.slice(0, mostBytes));
+    const isRepository = this.operation.type === repositoryType;
+    if (!isRepository) await this.#ping("/fail", message.slice(0, mostBytes));
     const { webhookUrl } = this.settings;
     const stack = stackOf(this.operation.owner);
     if (webhookUrl !== undefined)
       await this.attempt("openstackbackup:webhookUrl", () =>
         axios.post(
           webhookUrl,
-          { text: `Backup of ${this.#set} in ${stack} failed: ${message}` },
+          {
+            text: `${isRepository ? "Repository" : "Backup of"} ${this.#set} in ${stack} failed: ${message}`,
+          },
           { timeout: answerMs },
         ),
       );
@@ -163,7 +177,9 @@ class SetSignals {
   }
 
   #numbersOf({ points, nextDue, durationSeconds, bytesAdded }: Properties) {
-    const { schedule, timeZone, owner } = this.operation.inputs;
+    const { schedule, timeZone, owner, awaitsCopy } = this.operation.inputs;
+    // the copy may fail yet, and take its snapshot back: its numbers are those of the set
+    const own = awaitsCopy === true ? undefined : points;
     const gap =
       typeof schedule === "string"
         ? longestGapHours(
@@ -173,13 +189,13 @@ class SetSignals {
         : undefined;
     return {
       newest_point_timestamp_seconds: secondsOf(
-        (points as { takenAt?: unknown; good?: unknown }[] | undefined)?.find(isGood)?.takenAt,
+        (own as { takenAt?: unknown; good?: unknown }[] | undefined)?.find(isGood)?.takenAt,
       ),
       next_due_timestamp_seconds: secondsOf(nextDue),
       rpo_target_seconds: gap === undefined ? undefined : gap * 3600,
       duration_seconds: typeof durationSeconds === "number" ? durationSeconds : undefined,
       bytes_added: typeof bytesAdded === "number" ? bytesAdded : undefined,
-      recovery_points: Array.isArray(points) ? points.length : undefined,
+      recovery_points: Array.isArray(own) ? own.length : undefined,
     };
   }
 }

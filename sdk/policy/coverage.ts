@@ -1,5 +1,5 @@
 import type { PolicyResource, StackValidationPolicy } from "@pulumi/policy";
-import { optOutOf } from "../../provider/operations/opt-out";
+import { optOutOf, restoreOf } from "../../provider/operations/opt-out";
 import { define } from "./define";
 import { type StackSet, setsOf } from "./stack-sets";
 import { eachKnown, ifKnown } from "./unknown";
@@ -104,7 +104,7 @@ async function scanned(
   for (const { id, name, metadata } of await getUnprotectedVolumes({}, place)) {
     if (known.some(one => one === id || one === `volumeId ${id}`)) continue;
     const optOut = optOutOf(metadata, now);
-    if (typeof optOut === "object") continue;
+    if (typeof optOut === "object" || restoreOf(metadata) !== undefined) continue;
     report(
       `volume ${name || "without a name"} (${id}) of the project has no recovery point${optOut === undefined ? "" : `: it ${optOut}`}`,
     );

@@ -60,6 +60,9 @@ export function tierIn(props: Examinable["props"], tierKey: string): string | un
   return typeof tier === "string" ? tier : undefined;
 }
 
+/** Whether two names of a tier are the same: "Gold" is gold. */
+export const isSameTier = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
+
 /** The configuration of the tiers that a policy is for. */
 export const tiersSchema = (tiers: string[]) =>
   ({
@@ -89,5 +92,9 @@ export function rounded(value: number): string {
   return String(Math.round(value * 100) / 100);
 }
 
-/** A number of days for people. */
-export const inDays = (days: number): string => `${rounded(days)} day${rounded(days) === "1" ? "" : "s"}`;
+/** A number of days for people, or of hours where it is less than one. */
+export const inDays = (days: number): string =>
+  days > 0 && days < 1 ? counted(days * 24, "hour") : counted(days, "day");
+
+const counted = (count: number, unit: string): string =>
+  `${rounded(count)} ${unit}${rounded(count) === "1" ? "" : "s"}`;

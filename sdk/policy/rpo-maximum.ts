@@ -1,7 +1,7 @@
 import type { ResourceValidationPolicy } from "@pulumi/policy";
 import { longestGapHours } from "../../provider/operations/schedule";
 import { define } from "./define";
-import { rounded, scheduleOf, setTypeOf, tierKeySchema, tierOf } from "./recovery-points";
+import { isSameTier, rounded, scheduleOf, setTypeOf, tierKeySchema, tierOf } from "./recovery-points";
 
 interface Config {
   maxRpoHours: number;
@@ -43,7 +43,7 @@ export const rpoMaximum = define<ResourceValidationPolicy>({
     if (!type || type === "ResticBackup") return;
     const { maxRpoHours, byTier, tierKey } = args.getConfig<Config>();
     const tier = tierOf(args, tierKey);
-    const ofTier = tier === undefined ? undefined : byTier[tier];
+    const ofTier = Object.entries(byTier).find(([name]) => tier !== undefined && isSameTier(name, tier))?.[1];
     const allowed = ofTier ?? maxRpoHours;
     const limit = `at most ${rounded(allowed)} are allowed${ofTier === undefined ? "" : ` for tier ${tier}`}`;
     const schedule = scheduleOf(args);

@@ -4,6 +4,7 @@ import type { Schedule } from "../../provider/operations/schedule";
 import { typeToken } from "../binding";
 import {
   type Examinable,
+  isSameTier,
   readSchedule,
   retentionOf,
   type SetType,
@@ -109,7 +110,7 @@ function tierOfSet(
 
 /** Whether a policy for these tiers is for that one; "*" stands for every set, with a tier or without. */
 export const isAmong = (tiers: readonly string[], tier: string | undefined): boolean =>
-  tiers.includes("*") || (tier !== undefined && tiers.includes(tier));
+  tiers.includes("*") || (tier !== undefined && tiers.some(one => isSameTier(one, tier)));
 
 /** The schedule by which a set takes points: of a ResticBackup that of its snapshots, or the assumed one. */
 function scheduleOfSet(set: StackSet, assumed: string): Schedule | undefined {

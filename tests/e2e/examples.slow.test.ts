@@ -652,7 +652,7 @@ async function enforcePolicies(open: Open): Promise<void> {
       const refused = await stack.run(kind);
       assert.notEqual(refused.exitCode, 0, refused.output);
       assert.deepEqual(violations(refused.output), [
-        "database-backup, the best of the 2 sets of its volume, can be left with points that reach back 0.17 days; 7 days are required (retention-minimum.minDays)",
+        "database-backup, the best of the 2 sets of its volume, can be left with points that reach back 4 hours; 7 days are required (retention-minimum.minDays)",
       ]);
     }
     assert.deepEqual(place.snapshots(), []);

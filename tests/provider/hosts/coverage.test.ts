@@ -91,10 +91,24 @@ left out     volume cache|a (${ids.cache}): rebuilt, until 2099-01-01
     assert.match(out, /^2 of 3 protected, 0 unprotected, 1 left out, 0 twice; 0 sets match nothing$/m);
   });
 
+  it("takes points that a set left behind for no protection, where its stack's state is given", async () => {
+    const file = state("left.json", [
+      {
+        type: "CinderSnapshot",
+        outputs: { owner: "shop/prod/logs-snapshot", set: "logs", volumeId: ids.logs },
+      },
+    ]);
+    const { out } = await run("--state", file);
+    assert.match(out, new RegExp(`^unprotected  volume db \\(${ids.db}\\)$`, "m"));
+    const empty = path.join(work, "empty.json");
+    writeFileSync(empty, JSON.stringify({ version: 3, deployment: { manifest: {} } }));
+    assert.match((await run("--state", empty)).out, /^1 of 3 protected/m);
+  });
+
   it("says in Markdown who is protected twice, and which set matches nothing", async () => {
     const file = state("two.json", [
-      { type: "CinderSnapshot", outputs: { owner: "shop/prod/again", volumeId: ids.db } },
-      { type: "CinderSnapshot", outputs: { owner: "shop/prod/old", volumeId: "gone" } },
+      { type: "CinderSnapshot", outputs: { owner: "other/prod/again", volumeId: ids.db } },
+      { type: "CinderSnapshot", outputs: { owner: "other/prod/old", volumeId: "gone" } },
     ]);
     const { code, out } = await run("--state", file, "--markdown");
     assert.equal(code, 1);
@@ -102,12 +116,12 @@ left out     volume cache|a (${ids.cache}): rebuilt, until 2099-01-01
       out,
       `**Backup coverage:** 1 of 3 protected, 1 unprotected, 1 left out, 1 twice; 1 sets match nothing
 
-| | | Name | Id | |
+| State | Kind | Name | Id | Sets, or why |
 |---|---|---|---|---|
 | unprotected | volume | logs | \`${ids.logs}\` |  |
-| twice | volume | db | \`${ids.db}\` | shop/prod/again, shop/prod/db |
+| twice | volume | db | \`${ids.db}\` | other/prod/again, shop/prod/db |
 | left out | volume | cache\\|a | \`${ids.cache}\` | rebuilt, until 2099-01-01 |
-| no match | set | shop/prod/old | \`gone\` | snapshots |
+| no match | set | other/prod/old | \`gone\` | snapshots |
 `,
     );
   });
@@ -124,6 +138,6 @@ left out     volume cache|a (${ids.cache}): rebuilt, until 2099-01-01
     writeFileSync(file, "{}");
     const { code, err } = await run("--state", file);
     assert.equal(code, 1);
-    assert.match(err, /has no deployment\.resources: give what `pulumi stack export` prints/);
+    assert.match(err, /has no deployment: give what `pulumi stack export` prints/);
   });
 });

@@ -67,9 +67,15 @@ describe("coverage", () => {
       ["unprotected", "was left out of backups until 2026-11-27 (cache)"],
     );
     assert.equal(of({ "backup-reason": "" })?.why, "says backup: none without backup-reason");
-    assert.equal(
-      of({ "backup-until": "soon" })?.why,
-      "says backup: none without backup-until, a day such as 2027-03-31",
-    );
+    for (const day of ["soon", "31.3.2027", "2099-02-31"])
+      assert.equal(
+        of({ "backup-until": day })?.why,
+        `has backup-until "${day}", which is no day such as 2027-03-31`,
+      );
+    const restored = { "osbackup-role": "restored", "osbackup-owner": "shop/prod/back" };
+    const why = (metadata: Record<string, string>) =>
+      coverageOf([volume("v1", { metadata })], [], now).things[0];
+    assert.equal(why(restored)?.why, "a restore of shop/prod/back");
+    assert.equal(why({ ...restored, "osbackup-restore-state": "kept" })?.state, "unprotected");
   });
 });

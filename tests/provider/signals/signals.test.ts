@@ -135,12 +135,51 @@ describe("signals", function () {
     assert.deepEqual(heard, []);
   });
 
-  it("leave the success of a set whose copy is awaited to the copy", async () => {
+  it("leave the success of a set whose copy is awaited to the copy, and its points, which may be taken back", async () => {
     await created(everything(), set({ awaitsCopy: true }));
     assert.deepEqual(
       heard.map(({ path: where }) => where),
       [ping("/start")],
     );
+    assert.deepEqual(Object.keys(numbers()), [
+      "info",
+      "last_success_timestamp_seconds",
+      "next_due_timestamp_seconds",
+      "rpo_target_seconds",
+    ]);
+  });
+
+  it("tell of a repository that fails, for the sets that are skipped with it", async () => {
+    const driver = driverWith(everything());
+    const given = { owner: "shop/prod/store", url: path.join(work, "store"), password: "a-long-password" };
+    const { inputs } = await driver.check("ResticRepository", undefined, given);
+    const { id, outputs } = await driver.create("ResticRepository", inputs);
+    assert.equal(heard.length, 0);
+    rmSync(path.join(work, "store"), { recursive: true });
+    await assert.rejects(driver.update("ResticRepository", id, { ...inputs, ...outputs }, inputs));
+    assert.deepEqual(
+      heard.map(({ path: where }) => where),
+      ["/hook/a-key-nobody-must-see"],
+    );
+    assert.match(
+      JSON.parse(heard[0]?.body ?? "{}").text,
+      /^Repository store in shop\/prod failed: repository /,
+    );
+    const file = readFileSync(path.join(work, "osbackup-shop-prod-store.prom"), "utf8");
+    assert.match(file, /^openstack_backup_last_failure_timestamp_seconds\{.*type="ResticRepository"\} \d+$/m);
+  });
+
+  it("stop asking an address that fails, also where many sets ask at once", async () => {
+    answer = "error";
+    const driver = driverWith({ "openstackbackup:pingUrl": everything()["openstackbackup:pingUrl"] });
+    const made = Array.from({ length: 12 }, async (_, place) => {
+      const given = set({ owner: `shop/prod/s${place}`, set: `s${place}` });
+      const { inputs } = await driver.check("CinderSnapshot", undefined, given);
+      await driver.create("CinderSnapshot", inputs);
+    });
+    await Promise.all(made);
+    assert.ok(heard.length <= 12, `${heard.length} requests`);
+    assert.equal(lines.filter(line => /it is not tried again in this run$/.test(line)).length, 1);
   });
 
   it("go with the set", async () => {

@@ -98,7 +98,7 @@ describe("retention-minimum", () => {
       for (const sets of [[short, long] as const, [long, short] as const])
         assert.deepEqual(judge(...sets), [
           [
-            "db-backup, the best of the 2 sets of its volume, can be left with points that reach back 0.17 days; 7 days are required (retention-minimum.minDays)",
+            "db-backup, the best of the 2 sets of its volume, can be left with points that reach back 4 hours; 7 days are required (retention-minimum.minDays)",
             "db-backup",
           ],
         ]);
@@ -112,7 +112,7 @@ describe("retention-minimum", () => {
       assert.deepEqual(judge(snapshot({ keepLast: 3 }), long("v1")), []);
       assert.deepEqual(judge(snapshot({ keepLast: 3 }), long("v2")), [
         [
-          "db-snapshot can be left with points that reach back 0.13 days; 7 days are required (retention-minimum.minDays)",
+          "db-snapshot can be left with points that reach back 3 hours; 7 days are required (retention-minimum.minDays)",
           "db-snapshot",
         ],
       ]);
