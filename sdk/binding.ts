@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import { warnOfUnknownConfiguration } from "./configuration";
 import { withSecrets } from "./secrets";
 
 /**
@@ -44,6 +45,7 @@ export abstract class BackupResource extends pulumi.CustomResource {
     args: object,
     options?: pulumi.CustomResourceOptions,
   ) {
+    warnOfUnknownConfiguration();
     for (const option of ["id", "import"] as const)
       if (options?.[option] !== undefined)
         throw new pulumi.RunError(`${binding.type} '${name}': ${noTakeover(binding.type, option)}`);

@@ -12,6 +12,43 @@ export const accessKeys = [
   "caCertFile",
 ] as const;
 
+/** The configuration keys of the namespace openstackbackup. */
+export const configurationKeys = [
+  "cloud",
+  "authUrl",
+  "authType",
+  "region",
+  "userName",
+  "userId",
+  "password",
+  "token",
+  "applicationCredentialId",
+  "applicationCredentialName",
+  "applicationCredentialSecret",
+  "tenantId",
+  "tenantName",
+  "projectId",
+  "projectName",
+  "userDomainName",
+  "userDomainId",
+  "projectDomainName",
+  "projectDomainId",
+  "domainId",
+  "domainName",
+  "defaultDomain",
+  "systemScope",
+  "insecure",
+  "cacertFile",
+  "cert",
+  "key",
+  "endpointType",
+  "maxRetries",
+  "endpointOverrides",
+  "pingUrl",
+  "webhookUrl",
+  "metricsDirectory",
+] as const;
+
 /** Inputs of CinderSnapshot: The set of Cinder snapshots of one volume under one schedule and retention; the newest is current. */
 export interface CinderSnapshotInputs {
   /** Name of the backup set in marks and names. Default: the resource's name. */
