@@ -221,10 +221,23 @@ async function attach(client: Client, volumeId: string, serverId?: string): Prom
     connector: { host: "guest", ip: "127.0.0.1" },
     ...(serverId && { instance_uuid: serverId }),
   };
-  const { id } = (await client.call("POST", "volumev3", "/attachments", { attachment })).body.attachment;
+  const id = await createAttachment(client, attachment);
   await client.call("POST", "volumev3", `/attachments/${id}/action`, { "os-complete": {} });
   await reaches(client, `/volumes/${volumeId}`, "in-use");
   return id;
+}
+
+/** Ceph's monitors refuse in passing while they elect, on a busy machine; what a refused call has left is removed. */
+async function createAttachment(client: Client, attachment: { volume_uuid: string }): Promise<string> {
+  for (let tries = 1; ; tries++) {
+    const { status, body } = await client.send("POST", "volumev3", "/attachments", { attachment });
+    if (status < 400) return body.attachment.id;
+    if (status !== 500 || tries === 5)
+      throw new Error(`POST /attachments: HTTP ${status} ${JSON.stringify(body)}`);
+    const left = await client.call("GET", "volumev3", `/attachments?volume_id=${attachment.volume_uuid}`);
+    for (const { id } of left.body.attachments) await client.send("DELETE", "volumev3", `/attachments/${id}`);
+    await pause(tries * 1000);
+  }
 }
 
 /**
