@@ -4,6 +4,7 @@ import { copyFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import { startDevcloud } from "../../devcloud";
+import { pause } from "../../provider/base/pause";
 import type { Openstack } from "../services";
 import { type Client, type OpenstackEnvironment, signIn } from "../services/client";
 import { until } from "../until";
