@@ -293,7 +293,7 @@ for (const [engine, open, present] of engines) {
     });
 
     for (const [pack, told] of [
-      ["owners", /known-owner\W+owners is required/],
+      ["owners", /known-owner\W+(owners is required|must have required property 'owners')/],
       ["throws", /this pack does not start[\s\S]*error: .*policy pack/],
       ["nowhere", /PulumiPolicy\.yaml/],
     ] as const) {
