@@ -98,10 +98,8 @@ export class Driver {
     if (lacksWhatItFollows(type, inputs))
       throw new Error("what it is made from failed in this run: see the error of its snapshot or volume");
     const context = await this.swept(type, inputs);
-    const { id, outputs } = await this.signalled(name, undefined, inputs, context, async () => {
-      const fresh = await type.create(inputs, context);
-      return { ...fresh, told: fresh.outputs };
-    });
+    const make = () => type.create(inputs, context);
+    const { id, outputs } = await this.signalled(name, undefined, inputs, make, fresh => fresh.outputs);
     this.created.set(`${name} ${id}`, inputs);
     return { id, outputs };
   }
@@ -114,10 +112,8 @@ export class Driver {
   async update(name: string, id: string, state: Properties, inputs: Properties): Promise<Properties> {
     const type = typeOf(name);
     const context = await this.swept(type, inputs);
-    const { told } = await this.signalled(name, state, inputs, context, async () => ({
-      told: await type.update(id, state as State, inputs, context),
-    }));
-    return told;
+    const change = () => type.update(id, state as State, inputs, context);
+    return this.signalled(name, state, inputs, change, outputs => outputs);
   }
 
   async delete(name: string, id: string, state: Properties): Promise<void> {
@@ -130,18 +126,18 @@ export class Driver {
   }
 
   /** Tells others how an operation on a set begins and ends. */
-  private async signalled<T extends { told: Properties }>(
+  private async signalled<T>(
     name: string,
     state: Properties | undefined,
     inputs: Properties,
-    { warn }: Context,
     act: () => Promise<T>,
+    outputsOf: (done: T) => Properties,
   ): Promise<T> {
-    const signals = this.world.signals.of(name, inputs, warn);
+    const signals = this.world.signals.of(name, inputs, this.contextOf(inputs).warn);
     signals?.begun(state);
     try {
       const done = await act();
-      await signals?.succeeded(state, done.told);
+      await signals?.succeeded(state, outputsOf(done));
       return done;
     } catch (error) {
       await signals?.failed(error);

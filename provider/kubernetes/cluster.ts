@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type {
   AuthorizationV1Api,
   BatchV1Api,
@@ -71,6 +72,16 @@ export function statusOf(error: unknown): number | undefined {
 
 export const isMissing = (error: unknown): boolean => statusOf(error) === 404;
 export const isThere = (error: unknown): boolean => statusOf(error) === 409;
+
+/** Undefined for what is not there; other errors go on to `otherwise`. */
+export const undefinedIfMissing =
+  (otherwise: (error: unknown) => never) =>
+  (error: unknown): undefined =>
+    isMissing(error) ? undefined : otherwise(error);
+
+/** A digest of a text as a label can hold it. */
+export const labelOf = (text: string, length: number): string =>
+  createHash("sha256").update(text).digest("hex").slice(0, length);
 
 /** What helps against two of the refusals. */
 export interface Remedies {

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { V1PersistentVolume } from "@kubernetes/client-node";
 import type { ClaimName } from "./claims";
 import {
@@ -6,9 +5,10 @@ import {
   type Cluster,
   cinderDriver,
   hasDriver,
-  isMissing,
+  labelOf,
   openCluster,
   statusOf,
+  undefinedIfMissing,
   wordsOf,
 } from "./cluster";
 import { removed } from "./removal";
@@ -41,8 +41,6 @@ const bindSeconds = 120;
 
 /** Not the label of what a run makes and removes again: a restored claim stays. */
 const label = "osbackup-restored-by";
-
-const labelOf = (owner: string): string => createHash("sha256").update(owner).digest("hex").slice(0, 32);
 
 const volumeNameOf = (volumeId: string): string => `osbackup-restored-${volumeId}`;
 
@@ -132,7 +130,7 @@ export async function makeClaim(wanted: RestoredClaim, volume: ClaimedVolume): P
     volumeName: volumeNameOf(volumeId),
     claimName: wanted.name,
     namespace,
-    labels: { [label]: labelOf(owner) },
+    labels: { [label]: labelOf(owner, 32) },
     annotations: { [label]: owner },
     storageClass: wanted.storageClass ?? "",
     accessModes: wanted.accessModes,
@@ -142,7 +140,7 @@ export async function makeClaim(wanted: RestoredClaim, volume: ClaimedVolume): P
   const asking = asSentence(`making claim ${where}`, { rights, look: `kubectl get namespace ${namespace}` });
   const there = await core
     .readNamespacedPersistentVolumeClaim({ name: wanted.name, namespace })
-    .catch(error => (isMissing(error) ? undefined : asking(error)));
+    .catch(undefinedIfMissing(asking));
   if (there && !isOurs(there, owner))
     throw new Error(
       `making claim ${where}: one of that name exists, for ${there.spec?.volumeName ?? "no volume yet"}; give another name, or remove it`,
@@ -153,9 +151,7 @@ export async function makeClaim(wanted: RestoredClaim, volume: ClaimedVolume): P
     const old = there.spec?.volumeName?.replace(volumeNameOf(""), "") ?? "";
     await removeClaim(wanted, { owner, volumeId: old, signal });
   }
-  const known = await core
-    .readPersistentVolume({ name: pair.volumeName })
-    .catch(error => (isMissing(error) ? undefined : asking(error)));
+  const known = await core.readPersistentVolume({ name: pair.volumeName }).catch(undefinedIfMissing(asking));
   // bound to a claim that was deleted, it takes no other
   const isSpent = known !== undefined && (!there || isOthers || known.status?.phase === "Released");
   if (isSpent) await removeVolume(cluster, known, owner, signal);
@@ -175,7 +171,7 @@ export async function claimDrift(wanted: RestoredClaim, volumeId: string): Promi
   const { cluster, namespace, where } = await opened(wanted);
   const found = await cluster.core
     .readNamespacedPersistentVolumeClaim({ name: wanted.name, namespace })
-    .catch(error => (isMissing(error) ? undefined : asSentence(`reading claim ${where}`, { rights })(error)));
+    .catch(undefinedIfMissing(asSentence(`reading claim ${where}`, { rights })));
   if (!found) return [`claim ${where} is gone`];
   return found.spec?.volumeName === volumeNameOf(volumeId) ? [] : [`claim ${where} has another volume`];
 }
@@ -190,7 +186,7 @@ export async function removeClaim(
   const asking = asSentence(`removing claim ${where}`, { rights });
   const there = await core
     .readNamespacedPersistentVolumeClaim({ name: wanted.name, namespace })
-    .catch(error => (isMissing(error) ? undefined : asking(error)));
+    .catch(undefinedIfMissing(asking));
   if (there && isOurs(there, owner) && there.spec?.volumeName === volumeNameOf(volumeId))
     await removed(
       {
@@ -203,7 +199,7 @@ export async function removeClaim(
     );
   const volume = await core
     .readPersistentVolume({ name: volumeNameOf(volumeId) })
-    .catch(error => (isMissing(error) ? undefined : asking(error)));
+    .catch(undefinedIfMissing(asking));
   if (volume) await removeVolume(cluster, volume, owner, signal);
 }
 
@@ -227,4 +223,4 @@ async function removeVolume(
 }
 
 const isOurs = ({ metadata }: Pick<V1PersistentVolume, "metadata">, owner: string): boolean =>
-  metadata?.labels?.[label] === labelOf(owner);
+  metadata?.labels?.[label] === labelOf(owner, 32);

@@ -1,6 +1,7 @@
 import type { EnforcementLevel, PolicyPackConfig } from "@pulumi/policy";
 import { nearest } from "../../provider/operations/nearest";
 import type { PolicyName } from "./controls";
+import { refuseUnknownSettings } from "./define";
 
 /** A level, or settings with or without one, for each policy that is to be other than by default. */
 export type PolicySettings = Partial<
@@ -34,9 +35,7 @@ export const configuredFor =
           );
         if (typeof given === "string") return [name, given];
         const known = ["enforcementLevel", ...Object.keys(policy.configSchema?.properties ?? {})];
-        for (const key of Object.keys(given))
-          if (!known.includes(key))
-            throw new Error(`policy ${name} has no configuration key '${key}'${nearest(key, known)}`);
+        refuseUnknownSettings(name, given, known);
         return [name, { enforcementLevel: policy.enforcementLevel, ...given }];
       }),
     );

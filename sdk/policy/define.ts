@@ -12,6 +12,13 @@ type Described<P extends Policy> = P &
 
 type Validate = (args: { getConfig<T extends object>(): T }, report: never) => unknown;
 
+/** @throws where a policy is given a setting that it does not have, with the nearest one */
+export function refuseUnknownSettings(policy: string, given: object, known: readonly string[]): void {
+  for (const key of Object.keys(given))
+    if (!known.includes(key))
+      throw new Error(`policy ${policy} has no configuration key '${key}'${nearest(key, [...known])}`);
+}
+
 /**
  * The policy with its address, tags and framework, and one that refuses a configuration key it does not know: misspelt it
  * would leave the default in force, and the pipeline would look stricter than it is. The engine's own check of a schema
@@ -21,9 +28,7 @@ export function define<P extends Policy>(policy: Described<P>): Described<P> {
   const known = Object.keys(policy.configSchema?.properties ?? {});
   const checked = (validate: Validate): Validate =>
     function guarded(args, report) {
-      for (const key of Object.keys(args.getConfig()))
-        if (!known.includes(key))
-          throw new Error(`policy ${policy.name} has no configuration key '${key}'${nearest(key, known)}`);
+      refuseUnknownSettings(policy.name, args.getConfig(), known);
       return validate(args, report);
     };
   const functions = ["validateStack", "validateResource", "remediateResource"].flatMap(kind => {

@@ -134,10 +134,10 @@ function find(retention: Retention, schedule: Schedule, config: Config, now: Dat
       `can be left with points that reach back ${inDays(days)}; ${inDays(config.minDays)} are required (retention-minimum.minDays)`,
     );
   }
+  const moments = momentsOf(schedule, now);
   for (const [setting, rule] of Object.entries(required) as [keyof typeof required, Rule][]) {
     const count = config[setting];
     if (count === 0) continue;
-    const moments = momentsOf(schedule, now);
     const kept = Math.min(...moments.map(asOf => periodsKept(retention, schedule, rule, count, asOf)));
     if (kept < count) {
       shortfalls.push(`keeps ${kept} of the ${count} ${words[rule]} (retention-minimum.${setting})`);

@@ -18,7 +18,6 @@ import { ifKnown } from "./unknown";
 export interface StackSet extends Examinable {
   kind: SetType;
   urn: string;
-  opts: PolicyResource["opts"];
   /** The CinderSnapshot that a ResticBackup follows, where the stack has it. */
   source: StackSet | undefined;
   /** What it protects, the same for all sets of one volume or server: its id, or its URN while it has none. */
@@ -32,7 +31,7 @@ export function setsOf(args: StackValidationArgs): StackSet[] {
   const sets = args.resources.flatMap((resource): StackSet[] => {
     const kind = setTypeOf(resource);
     if (!kind) return [];
-    const { type, name, props, urn, opts } = resource;
+    const { type, name, props, urn } = resource;
     const ofServer = kind === "ServerSnapshot" || kind === "ServerBackup";
     const origin = originOf(resource, ofServer ? "serverId" : "volumeId");
     return [
@@ -42,7 +41,6 @@ export function setsOf(args: StackValidationArgs): StackSet[] {
         name,
         props,
         urn,
-        opts,
         source: undefined,
         origin,
         ofServer,

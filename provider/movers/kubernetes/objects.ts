@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type {
   V1Container,
   V1Job,
@@ -8,6 +7,7 @@ import type {
   V1ResourceRequirements,
   V1Secret,
 } from "@kubernetes/client-node";
+import { labelOf } from "../../kubernetes/cluster";
 import { claimOf, persistentVolumeOf, type StaticVolume } from "../../kubernetes/static-volume";
 import type { KubernetesOptions } from "./options";
 
@@ -37,9 +37,6 @@ export interface Task {
   deadlineSeconds: number;
   options: KubernetesOptions;
 }
-
-const labelOf = (text: string, length: number): string =>
-  createHash("sha256").update(text).digest("hex").slice(0, length);
 
 /** The label by which one watch sees all objects of ours. */
 export const managed = { "app.kubernetes.io/managed-by": "osbackup" };
