@@ -67,6 +67,7 @@ export class Cloud {
   /** Quotas set for a project, over the defaults. */
   readonly quotas = new Map<string, Record<string, number>>();
   readonly snapshotListeners: SnapshotListener[] = [];
+  readonly changeListeners: (() => void)[] = [];
   readonly serviceUuid = randomUUID();
 
   readonly storage: Storage;
@@ -134,6 +135,7 @@ export class Cloud {
 
   /** Marks the state as changed; it is written at most ten times a second. */
   changed(): void {
+    for (const listener of this.changeListeners) listener();
     if (this.stateFile === undefined || this.stopped || this.saveTimer !== undefined) return;
     this.saveTimer = setTimeout(() => {
       this.saveTimer = undefined;

@@ -259,6 +259,11 @@ export class Devcloud {
     this.cloud.snapshotListeners.push(listener);
   }
 
+  /** Calls the listener at every change of what the cloud holds. */
+  onChange(listener: () => void): void {
+    this.cloud.changeListeners.push(listener);
+  }
+
   /** Sets limits of a project ("snapshots", "gigabytes", …); -1 is unlimited. */
   setQuota(projectName: string, quota: Record<string, number>): void {
     const id = this.projectId(projectName);
@@ -505,6 +510,7 @@ export class Devcloud {
   }
 
   private async answer(request: HttpRequest, fault: Fault | undefined): Promise<Reply> {
+    fault?.onRequest?.();
     if (this.apiDelayMs > 0) await this.cloud.delay(this.apiDelayMs);
     if (fault?.delayMs !== undefined) await this.cloud.delay(fault.delayMs);
     if (fault?.drop === true || fault?.drop === "before") return { status: 0, drop: true };
@@ -512,6 +518,8 @@ export class Devcloud {
     const reply = await this.route(request);
     if (fault?.drop === "after") return { status: 0, drop: true };
     if (fault?.status !== undefined) return faultReply(request, fault, fault.status);
+    if (fault?.half) return { ...reply, half: true };
+    if (fault?.onAnswer) return { ...reply, onSent: fault.onAnswer };
     if (fault?.headers) return { ...reply, headers: { ...reply.headers, ...fault.headers } };
     return reply;
   }

@@ -19,6 +19,12 @@ export interface Fault {
   drop?: boolean | "before" | "after";
   /** With `status`: the request is carried out, only its answer is lost. */
   takesEffect?: boolean;
+  /** Sends the first half of the answer's body and ends the connection. */
+  half?: boolean;
+  /** Called when the request is there, before anything else happens. */
+  onRequest?: () => void;
+  /** Called when the answer has been sent. */
+  onAnswer?: () => void;
 }
 
 /** A fault that was added. */
@@ -37,6 +43,9 @@ export type Work =
   | "extending volume"
   | "reverting volume";
 
+/** What a delete that was accepted ends in: the status from before, as where somebody holds the image, or an error. */
+export type BadDelete = "busy" | "error_deleting";
+
 interface Entry extends Fault {
   seen: number;
   hits: number;
@@ -48,6 +57,7 @@ export class Faults {
   private readonly statuses = { snapshot: [] as string[], volume: [] as string[] };
   private readonly stuckWork = new Map<Work, number>();
   private readonly busy = new Map<string, number>();
+  private readonly badDeletes = { snapshot: [] as BadDelete[], volume: [] as BadDelete[] };
   private waiting: (() => void)[] = [];
   private serviceIsDown = false;
   private readonly onExpireTokens: () => void;
@@ -84,6 +94,11 @@ export class Faults {
     this.stuckWork.set(work, times);
   }
 
+  /** How many pieces of work hang now. */
+  get hanging(): number {
+    return this.waiting.length;
+  }
+
   /** Lets all stuck work go on. */
   release(): void {
     this.stuckWork.clear();
@@ -105,6 +120,11 @@ export class Faults {
     this.busy.set(id, times);
   }
 
+  /** The next deletes of a snapshot or volume, whichever it is, end so. */
+  nextDelete(kind: "snapshot" | "volume", outcome: BadDelete, times = 1): void {
+    for (let count = 0; count < times; count++) this.badDeletes[kind].push(outcome);
+  }
+
   /** Every token given out so far is no longer valid. */
   expireTokens(): void {
     this.onExpireTokens();
@@ -123,6 +143,8 @@ export class Faults {
     this.statuses.snapshot.length = 0;
     this.statuses.volume.length = 0;
     this.busy.clear();
+    this.badDeletes.snapshot.length = 0;
+    this.badDeletes.volume.length = 0;
     this.serviceIsDown = false;
     this.release();
   }
@@ -146,11 +168,17 @@ export class Faults {
     return this.statuses[kind].shift() ?? "available";
   }
 
-  /** True once for each busy delete that was asked for. */
-  isBusy(id: string): boolean {
+  /** What this delete ends in, where it is not to succeed. */
+  badDelete(kind: "snapshot" | "volume", id: string): BadDelete | undefined {
     const left = this.busy.get(id) ?? 0;
     if (left > 0) this.busy.set(id, left - 1);
-    return left > 0;
+    return left > 0 ? "busy" : this.badDeletes[kind].shift();
+  }
+
+  /** How many of the statuses and deletes that were asked for have met nothing yet. */
+  get unmetWork(): number {
+    const lists = [this.statuses, this.badDeletes].flatMap(({ snapshot, volume }) => [snapshot, volume]);
+    return lists.reduce((sum, { length }) => sum + length, 0);
   }
 
   /** Resolves when work of this kind may go on. */

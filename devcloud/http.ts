@@ -23,6 +23,10 @@ export interface Reply {
   headers?: Record<string, string>;
   /** Ends the connection instead of answering. */
   drop?: boolean;
+  /** Ends the connection in the middle of the body. */
+  half?: boolean;
+  /** Called when all is sent. */
+  onSent?: () => void;
 }
 
 /** Larger bodies are refused, as oslo.middleware's default does. */
@@ -111,6 +115,11 @@ function send(response: ServerResponse, request: HttpRequest, reply: Reply): voi
   response.setHeader("x-openstack-request-id", request.requestId);
   for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value);
   if (reply.status !== 204) response.setHeader("Content-Length", Buffer.byteLength(text));
+  if (reply.onSent) response.once("finish", reply.onSent);
+  if (reply.half) {
+    response.write(text.slice(0, text.length / 2), () => response.socket?.destroy());
+    return;
+  }
   response.end(request.method === "HEAD" || reply.status === 204 ? undefined : text);
 }
 

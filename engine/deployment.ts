@@ -10,10 +10,19 @@ import type { PolicyPackSource } from "./policy-pack";
 import { startProgram } from "./program";
 import { eachSecretText, equal, makeSecret, type Properties } from "./property";
 import type { Protocol } from "./protocol";
-import { PartialFailure, ProviderHost } from "./provider-host";
+import { PartialFailure, type Provider, ProviderHost, type StartProvider } from "./provider-host";
 import type { Deployment, ResourceState, StateWriter } from "./state";
 import { keepSecrets, ProtectedError, refreshStep, type Step, type StepContext } from "./steps";
 import { makeUrn, nameOf, PROVIDER_TYPE, type Urn } from "./urn";
+
+/** What runs a stack's program and its providers. */
+export interface Hosts {
+  startProgram: typeof startProgram;
+  startProvider: StartProvider;
+}
+
+/** Each in a process of its own, as under the Pulumi CLI. */
+export const processes: Hosts = { startProgram, startProvider: options => ProviderHost.start(options) };
 
 /** One run over a stack. */
 export interface DeploymentOptions {
@@ -33,6 +42,7 @@ export interface DeploymentOptions {
   dryRun: boolean;
   parallel: number;
   continueOnError: boolean;
+  hosts: Hosts;
   /** What judges the program's resources. */
   policyPacks: PolicyPackSource[];
   emit(event: EngineEvent): void;
@@ -81,7 +91,7 @@ export class DeploymentRun implements Registrar {
     this.notifyStopped = resolve;
   });
   private providerReference: Promise<string> | undefined;
-  private providerHost: { config: Properties; host: Promise<ProviderHost> } | undefined;
+  private providerHost: { config: Properties; host: Promise<Provider> } | undefined;
   private providerConfig: Properties | undefined;
   private monitor: { address: string; stop(): void } | undefined;
   private program: { ended: Promise<unknown>; kill(): void } | undefined;
@@ -261,17 +271,17 @@ export class DeploymentRun implements Registrar {
   }
 
   /** The process that does the work, with the configuration in force: the program's, or else the state's. */
-  private host(): Promise<ProviderHost> {
+  private host(): Promise<Provider> {
     const stored = this.base.resources.find(state => state.type === PROVIDER_TYPE)?.inputs;
     return this.startHost(this.providerConfig ?? stored ?? {});
   }
 
   /** Starts the process unless it runs with this very configuration. */
-  private startHost(config: Properties): Promise<ProviderHost> {
+  private startHost(config: Properties): Promise<Provider> {
     if (this.providerHost && equal(this.providerHost.config, config)) return this.providerHost.host;
     const previous = this.providerHost?.host;
     const { options } = this;
-    const host = ProviderHost.start({
+    const host = options.hosts.startProvider({
       protocol: options.protocol,
       directory: options.project.programDirectory,
       project: options.project.name,
@@ -292,7 +302,7 @@ export class DeploymentRun implements Registrar {
 
   private async runProgram(): Promise<void> {
     const { options } = this;
-    const program = startProgram({
+    const program = options.hosts.startProgram({
       protocol: options.protocol,
       project: options.project,
       stack: options.stack,

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type ConfigMap, type ConfigValue, fullKey, type Project, readProject, StackConfig } from "./config";
-import { DeploymentRun } from "./deployment";
+import { DeploymentRun, type Hosts, processes } from "./deployment";
 import type { EngineEvent, LogEvent, Op } from "./events";
 import { lockStack } from "./lock";
 import type { PolicyPackSource } from "./policy-pack";
@@ -34,6 +34,8 @@ export interface EngineOptions {
   config?: ConfigMap;
   /** How many operations run at once; default 16. */
   parallel?: number;
+  /** Default: processes of their own. A test of a thousand runs has no time to start two for each. */
+  hosts?: Hosts;
   onEvent?: (event: EngineEvent) => void;
   /** Told each secret text once, before it can appear in an event. */
   onSecret?: (text: string) => void;
@@ -316,6 +318,7 @@ export class Engine {
       dryRun,
       parallel: options.parallel ?? 16,
       continueOnError: run.continueOnError ?? false,
+      hosts: options.hosts ?? processes,
       policyPacks: operation === "up" || operation === "preview" ? this.policyPacks(run) : [],
       emit,
       mask: text => options.onSecret?.(text),

@@ -12,7 +12,7 @@ import {
   UNKNOWN,
   withoutSecrets,
 } from "./property";
-import type { CheckFailure, ProviderHost } from "./provider-host";
+import type { CheckFailure, Provider } from "./provider-host";
 import { type ResourceState, withoutUndefined } from "./state";
 import {
   createStep,
@@ -43,7 +43,7 @@ export interface PlannerContext {
   base: Base;
   /** What judges the resources; undefined without policy packs. */
   policies: Policies | undefined;
-  host(): Promise<ProviderHost>;
+  host(): Promise<Provider>;
   error(message: string, urn: Urn): void;
   info(message: string, urn: Urn): void;
 }

@@ -31,6 +31,12 @@ export class PartialFailure extends Error {
   }
 }
 
+/** What the engine asks of a stack's providers. */
+export type Provider = Pick<ProviderHost, keyof ProviderHost>;
+
+/** How a stack's providers are started. */
+export type StartProvider = (options: Parameters<typeof ProviderHost.start>[0]) => Promise<Provider>;
+
 /** Request and response of each call. */
 interface Calls {
   configure: [Proto.ConfigureRequest, Proto.ConfigureResponse];

@@ -10,7 +10,7 @@ import {
   resetPath,
   withoutSecrets,
 } from "./property";
-import { PartialFailure, type ProviderHost } from "./provider-host";
+import { PartialFailure, type Provider } from "./provider-host";
 import { type ResourceState, withoutUndefined } from "./state";
 import { nameOf, PROVIDER_TYPE, type Urn } from "./urn";
 
@@ -18,7 +18,7 @@ import { nameOf, PROVIDER_TYPE, type Urn } from "./urn";
 export interface StepContext {
   dryRun: boolean;
   checkpoint: Checkpoint;
-  host(): Promise<ProviderHost>;
+  host(): Promise<Provider>;
   emit(event: EngineEvent): void;
   /** Told every secret value that enters a state, to be masked on the display. */
   secretsIn(properties: Properties): void;
@@ -250,7 +250,7 @@ export interface ResourceDiff {
 
 /** The provider's diff; where it has none, the difference of the inputs. */
 export async function diffResource(
-  host: ProviderHost,
+  host: Provider,
   old: ResourceState,
   news: Properties,
   ignoreChanges: string[],

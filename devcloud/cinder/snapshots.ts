@@ -193,10 +193,11 @@ function startDelete(call: Call, row: SnapshotRow): void {
   cloud.inBackground(
     "deleting snapshot",
     async () => {
-      if (cloud.faults.isBusy(row.id)) {
+      const bad = cloud.faults.badDelete("snapshot", row.id);
+      if (bad === "busy") {
         cloud.setSnapshotStatus(row, "available");
         explain(call, row, "is busy");
-      } else if (!canRemove(cloud, row)) {
+      } else if (bad || !canRemove(cloud, row)) {
         cloud.setSnapshotStatus(row, "error_deleting");
         explain(call, row, "delete failed");
       } else await deleteSnapshotNow(cloud, row);

@@ -243,7 +243,12 @@ function startDelete(call: Call, row: VolumeRow, snapshots: SnapshotRow[]): void
   cloud.inBackground("deleting volume", async () => {
     for (const snapshot of snapshots) await deleteSnapshotNow(cloud, snapshot);
     // As with RBD: an image that something still holds is not deleted, and nobody is told why.
-    if (cloud.faults.isBusy(row.id) || (await cloud.storage.isWatched(row.id))) {
+    const bad = cloud.faults.badDelete("volume", row.id);
+    if (bad === "error_deleting") {
+      cloud.setVolumeStatus(row, bad);
+      return;
+    }
+    if (bad || (await cloud.storage.isWatched(row.id))) {
       cloud.setVolumeStatus(row, "available");
       return;
     }

@@ -25,36 +25,57 @@ interface DynamicProvider {
   delete(id: string, props: Properties): Promise<void>;
 }
 
+/** What one run of the provider has around it. */
+interface Surroundings {
+  print(line: string): void;
+  environment: NodeJS.ProcessEnv;
+  /** Told once how the run is called off. */
+  begun(abort: (reason: Error) => void): void;
+}
+
+/** A process of its own, which ends with its engine. */
+const ownProcess: Surroundings = {
+  print: line => console.log(line),
+  environment: process.env,
+  begun: abort => endWithEngine(engineAddress(), abort),
+};
+
 /** One run of the provider: its driver stands when the configuration is known, and without one at the first call. */
-export class ProviderProcess {
+export class ProviderRun {
   private started: Driver | undefined;
+
+  constructor(private readonly around: Surroundings = ownProcess) {}
 
   /** The first configuration counts. */
   configure(config: { get(key: string): string | undefined }): void {
-    this.started ??= start(config);
+    this.started ??= this.start(config);
   }
 
   /** Without a configuration the environment is enough. */
   get driver(): Driver {
-    this.started ??= new Driver(new World({}, line => console.log(line)));
+    this.started ??= new Driver(this.world({}));
     return this.started;
   }
-}
 
-function start(config: { get(key: string): string | undefined }): Driver {
-  const found: Record<string, string> = {};
-  for (const key of [...configurationKeys, ...signalKeys.map(configKey)]) {
-    const value = config.get(key);
-    if (value !== undefined) found[key] = value;
+  private start(config: { get(key: string): string | undefined }): Driver {
+    const found: Record<string, string> = {};
+    for (const key of [...configurationKeys, ...signalKeys.map(configKey)]) {
+      const value = config.get(key);
+      if (value !== undefined) found[key] = value;
+    }
+    const world = this.world(found);
+    this.around.begun(reason => world.abort.abort(reason));
+    return new Driver(world);
   }
-  const world = new World(found, line => console.log(line));
-  endWithEngine(engineAddress(), reason => world.abort.abort(reason));
-  return new Driver(world);
+
+  private world(config: Record<string, string>): World {
+    return new World(config, line => this.around.print(line), this.around.environment);
+  }
 }
 
-const thisProcess = new ProviderProcess();
+const thisProcess = new ProviderRun();
 
-/** The provider of one resource type. `run` is the process that it works in: this one. */
+/** The provider of one resource type. `run` is what it works for: this process. */
 export function dynamicProvider(name: string, run = thisProcess): DynamicProvider {
   typeOf(name); // throws where there is no such type
   return {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type Devcloud, startDevcloud } from "../../../devcloud";
-import { dynamicProvider, ProviderProcess } from "../../../provider/hosts/dynamic";
+import { dynamicProvider, ProviderRun } from "../../../provider/hosts/dynamic";
 
 const providerText = "exports.handler=()=>42";
 
@@ -8,7 +8,7 @@ describe("dynamicProvider", () => {
   let cloud: Devcloud;
   let volumeId: string;
   const environment = { ...process.env };
-  const provider = dynamicProvider("CinderSnapshot", new ProviderProcess());
+  const provider = dynamicProvider("CinderSnapshot", new ProviderRun());
 
   before(async () => {
     cloud = await startDevcloud();
@@ -42,7 +42,7 @@ describe("dynamicProvider", () => {
   }
 
   /** The provider of another run. */
-  const nextRun = () => dynamicProvider("CinderSnapshot", new ProviderProcess());
+  const nextRun = () => dynamicProvider("CinderSnapshot", new ProviderRun());
 
   /** What the provider prints meanwhile. */
   async function printed(act: () => Promise<unknown>): Promise<string[]> {

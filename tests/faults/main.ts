@@ -1,0 +1,44 @@
+import { parseArgs } from "node:util";
+import { allCases, type FaultCase, sampleOf, titleOf } from "./cases";
+import { playAll } from "./pool";
+
+/** Plays the fault matrix: all of it, those whose title matches `--grep`, or `--sample` of them by `--seed`. */
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      grep: { type: "string" },
+      sample: { type: "string" },
+      seed: { type: "string", default: "1" },
+      workers: { type: "string", default: "3" },
+      list: { type: "boolean", default: false },
+    },
+  });
+  const began = Date.now();
+  const pattern = values.grep === undefined ? undefined : new RegExp(values.grep);
+  let chosen = 0;
+  const choose = (all: FaultCase[]) => {
+    const matching = all.filter(one => !pattern || pattern.test(titleOf(one)));
+    const cases = values.sample ? sampleOf(matching, Number(values.sample), Number(values.seed)) : matching;
+    chosen = cases.length;
+    console.log(`${chosen} of ${all.length} cases`);
+    if (values.list) for (const one of cases) console.log(titleOf(one));
+    return values.list ? [] : cases;
+  };
+  let done = 0;
+  const played = await playAll(calls => choose(allCases(calls)), {
+    workers: Number(values.workers),
+    onPlayed({ one, problems, seconds }) {
+      done++;
+      if (problems.length > 0)
+        console.log(`FAILED ${titleOf(one)} (${seconds.toFixed(1)} s)\n  ${problems.join("\n  ").replaceAll("\n", "\n    ")}`);
+      else if (done % 50 === 0) console.log(`${done} of ${chosen}`);
+    },
+  });
+  const failed = played.filter(({ problems }) => problems.length > 0);
+  for (const { one } of failed) console.log(`failed: ${titleOf(one)}`);
+  console.log(`${((Date.now() - began) / 60_000).toFixed(1)} minutes`);
+  console.log(`${played.length - failed.length} passed, ${failed.length} failed, 0 skipped`);
+  process.exitCode = failed.length > 0 || (played.length === 0 && !values.list) ? 1 : 0;
+}
+
+void main();

@@ -1,0 +1,205 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import path from "node:path";
+import type { DeploymentFile } from "../../engine";
+import { password, type Scenario, type Stage, snapshotFiles } from "./scenario";
+
+/** A recovery point, or another object with the stack's mark. */
+export interface Seen {
+  kind: "snapshot" | "volume" | "image" | "restic";
+  id: string;
+  owner: string;
+  slot: string;
+  /** Cinder's or Glance's status; of a restic snapshot its marks. */
+  status: string;
+}
+
+/** All that carries the stack's mark. */
+export function ownObjects({ cloud, repository }: Scenario): Seen[] {
+  const inCloud = (kind: Seen["kind"], id: string, status: string, marks: Record<string, string>): Seen => ({
+    kind,
+    id,
+    owner: marks["osbackup-owner"] ?? "",
+    slot: marks["osbackup-slot"] ?? "",
+    status,
+  });
+  return [
+    ...cloud
+      .snapshots()
+      .map(({ id, status, metadata }) => ({ ...inCloud("snapshot", id, status, metadata), metadata })),
+    ...cloud
+      .volumes()
+      .map(({ id, status, metadata }) => ({ ...inCloud("volume", id, status, metadata), metadata })),
+    ...cloud.images().map(({ id, status, properties }) => ({
+      ...inCloud("image", id, status, properties),
+      metadata: properties,
+    })),
+    ...resticSnapshots(repository).map(({ id, tags }) => {
+      const marks = Object.fromEntries(tags.map(tag => tag.split("=")));
+      return {
+        kind: "restic" as const,
+        id,
+        owner: marks.owner ?? "",
+        slot: marks.slot ?? "",
+        status: tags.filter(tag => !tag.includes("=")).join(" "),
+        metadata: marks,
+      };
+    }),
+  ].flatMap(({ metadata, ...seen }) =>
+    metadata["managed-by"] === "pulumi-openstack-backup" && seen.owner.startsWith("faults/dev/") &&
+    !/2$/.test(seen.owner)
+      ? [seen]
+      : [],
+  );
+}
+
+/** What is there for others, to the last byte of what can be seen of it. */
+export function foreignObjects(scenario: Scenario): string[] {
+  const own = new Set(ownObjects(scenario).map(({ id }) => id));
+  const rows = [...scenario.cloud.snapshots(), ...scenario.cloud.images()]
+    .filter(({ id }) => !own.has(id))
+    .map(row => JSON.stringify(row));
+  const sources = scenario.cloud
+    .volumes()
+    .filter(({ id }) => !own.has(id))
+    .map(({ id, name, status, metadata }) => JSON.stringify({ id, name, status, metadata }));
+  const files = snapshotFiles(scenario.repository).filter(name => !own.has(name));
+  return [...rows, ...sources, ...files].sort();
+}
+
+function resticSnapshots(repository: string): { id: string; tags: string[] }[] {
+  if (!existsSync(path.join(repository, "config"))) return [];
+  const said = execFileSync("restic", ["-r", repository, "--no-cache", "--no-lock", "snapshots", "--json"], {
+    env: { ...process.env, PATH: (process.env.PATH ?? "").replace(/^[^:]*:/, ""), RESTIC_PASSWORD: password },
+    encoding: "utf8",
+  });
+  return JSON.parse(said).map(({ id, tags }: { id: string; tags?: string[] }) => ({ id, tags: tags ?? [] }));
+}
+
+/** A point, or an object, by all but its id. */
+export const lineOf = ({ kind, owner, slot, status }: Seen): string =>
+  [kind, owner, slot, status].filter(Boolean).join(" ");
+
+/** The ids that the state holds of what is in the cloud and in the repository. */
+export function idsInState({ deployment }: DeploymentFile): string[] {
+  const ids = new Set<string>();
+  for (const { type, outputs = {} } of deployment.resources ?? []) {
+    const points = (outputs.points ?? []) as Record<string, unknown>[];
+    for (const point of points) {
+      for (const key of ["snapshotId", "resticSnapshotId", "imageId"]) {
+        const id = point[key];
+        if (typeof id === "string" && id) ids.add(id);
+      }
+      for (const id of (point.snapshotIds ?? []) as string[]) ids.add(id);
+    }
+    if (/TemporaryVolume$|VolumeRestore$/.test(type) && typeof outputs.volumeId === "string" && outputs.volumeId)
+      ids.add(outputs.volumeId);
+  }
+  return [...ids].sort();
+}
+
+/** What a run must not leave: mounts, loop devices, FUSE daemons and other processes, locks, temporary files. */
+export function traces(scenario: Scenario): string[] {
+  const { root, repository } = scenario;
+  const mounts = readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .filter(line => line.includes(root))
+    .map(line => `mount: ${line}`);
+  const loops = readdirSync("/sys/block")
+    .map(name => path.join("/sys/block", name, "loop/backing_file"))
+    .filter(existsSync)
+    .map(file => readFileSync(file, "utf8").trim())
+    .filter(file => file.startsWith(root))
+    .map(file => `loop device: ${file}`);
+  const locks = existsSync(path.join(repository, "locks")) ? readdirSync(path.join(repository, "locks")) : [];
+  // a file that a killed restic was writing is no lock; restic takes no notice of it
+  const whole = locks.filter(name => /^[0-9a-f]{64}$/.test(name)).map(name => `lock: ${name}`);
+  const temporary = readdirSync(path.join(root, "tmp")).map(name => `temporary file: ${name}`);
+  // a mount folder stays, empty, for the next run
+  const notes = readdirSync(path.join(root, "mnt"), { recursive: true })
+    .map(String)
+    .filter(name => !statSync(path.join(root, "mnt", name)).isDirectory() || name.includes("/"))
+    .map(name => `note of a mount: ${name}`);
+  const attachments = scenario.cloud.attachments().map(({ volume_id }) => `attachment of ${volume_id}`);
+  return [...mounts, ...loops, ...whole, ...temporary, ...notes, ...attachments, ...processes(root)];
+}
+
+/** Processes of the scenario but this one. */
+export function processes(root: string): string[] {
+  return readdirSync("/proc").flatMap(name => {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) return [];
+    try {
+      const environment = readFileSync(`/proc/${name}/environ`, "latin1");
+      const line = readFileSync(`/proc/${name}/cmdline`, "latin1").replaceAll("\0", " ").trim();
+      return environment.includes(`HOME=${root}/home`) || line.includes(root) ? [`process ${name}: ${line}`] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** How many good points each set must not fall below while a run works. */
+const floors: Record<string, number> = { snapshot: 1, image: 2, restic: 2 };
+
+/**
+ * Watches that no moment has fewer good points than retention keeps, if there were as many, and that the oldest go first.
+ * Of the repository it sees the moments at which restic's commands begin, and the end.
+ */
+export class Watch {
+  readonly problems: string[] = [];
+  private readonly before: Seen[];
+  private stopped = false;
+
+  constructor(
+    private readonly scenario: Scenario,
+    private readonly stage: Stage,
+  ) {
+    this.before = ownObjects(scenario);
+    if (stage !== "destroy") scenario.cloud.onChange(() => this.stopped || this.look());
+  }
+
+  private look(): void {
+    const { cloud } = this.scenario;
+    const there = new Set([...cloud.snapshots(), ...cloud.images()].map(({ id }) => id));
+    const marked = [
+      ...cloud.snapshots().map(row => ({ ...row, kind: "snapshot", owner: row.metadata["osbackup-owner"] })),
+      ...cloud.images().map(row => ({ ...row, kind: "image", owner: row.properties["osbackup-owner"] })),
+    ];
+    for (const set of new Set(this.before.map(({ kind, owner }) => `${kind} ${owner}`))) {
+      const [kind = "", owner = ""] = set.split(" ");
+      if (kind !== "snapshot" && kind !== "image") continue;
+      const good = (status: string) => status === "available" || status === "active";
+      const before = this.before.filter(seen => `${seen.kind} ${seen.owner}` === set && good(seen.status));
+      const now = marked.filter(row => row.kind === kind && row.owner === owner && good(row.status));
+      const least = Math.min(before.length, floors[kind] ?? 1);
+      if (now.length < least) this.say(`${set} has ${now.length} good points, fewer than ${least}`);
+      this.oldestFirst(set, before, id => there.has(id));
+    }
+  }
+
+  private oldestFirst(set: string, before: Seen[], isThere: (id: string) => boolean): void {
+    const ordered = [...before].sort((a, b) => (a.slot < b.slot ? -1 : 1));
+    const firstThere = ordered.findIndex(({ id }) => isThere(id));
+    const gap = firstThere >= 0 && ordered.slice(firstThere).find(({ id }) => !isThere(id));
+    if (gap) this.say(`${set} has lost its point of ${gap.slot}, and has an older one`);
+  }
+
+  private say(problem: string): void {
+    if (!this.problems.includes(problem)) this.problems.push(problem);
+  }
+
+  /** The last look, at the repository too. */
+  end(): void {
+    this.stopped = true;
+    if (this.stage === "destroy") return;
+    const now = ownObjects(this.scenario).filter(({ kind, status }) => kind === "restic" && status === "");
+    const owners = new Set(this.before.flatMap(({ kind, owner }) => (kind === "restic" ? [owner] : [])));
+    for (const owner of owners) {
+      const before = this.before.filter(seen => seen.kind === "restic" && seen.owner === owner && seen.status === "");
+      const good = now.filter(seen => seen.owner === owner);
+      const least = Math.min(before.length, floors.restic ?? 1);
+      if (good.length < least) this.say(`restic ${owner} has ${good.length} good points, fewer than ${least}`);
+      this.oldestFirst(`restic ${owner}`, before, id => good.some(seen => seen.id === id));
+    }
+  }
+}

@@ -1,0 +1,364 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { makeExt4Image } from "../../devcloud";
+import type { Engine } from "../../engine";
+import { until } from "../until";
+import { type Call, type Fault, type FaultCase, titleOf } from "./cases";
+import { foreignObjects, idsInState, lineOf, ownObjects, processes, traces, Watch } from "./picture";
+import { addLock } from "./quick-repository";
+import { password, type Ran, type RunOptions, type Scenario, type Stage, stages } from "./scenario";
+
+/** What the undisturbed run of each stage leaves. */
+export type Pictures = Record<Stage, string[]>;
+
+/** The requests of a stage without their ids, and restic's commands. */
+function callsOf(scenario: Scenario, stage: Stage, resticBefore: number): Call[] {
+  const counts = new Map<string, Call>();
+  const count = (on: Call["on"], what: string) => {
+    const call = counts.get(`${on} ${what}`) ?? { stage, on, what, times: 0 };
+    counts.set(`${on} ${what}`, { ...call, times: call.times + 1 });
+  };
+  for (const { method, path: whole } of scenario.cloud.requests)
+    count("request", `${method} ${withoutIds(whole)}`);
+  for (const command of scenario.resticCalls().slice(resticBefore))
+    // a look at the version has no repository
+    if (command !== "other") count("restic", command);
+  return [...counts.values()];
+}
+
+const withoutIds = (whole: string): string =>
+  whole
+    .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}/g, "{id}")
+    .replace(/[0-9a-f]{32}/g, "{id}")
+    .replace(/\?.*limit=1000.*metadata=.*/, "?of=ours")
+    .replace(/managed-by=[^&]*/, "of=ours");
+
+/** The requests that are such a call. */
+function patternOf(what: string): RegExp {
+  const [, pathOnly = ""] = /^\S+ ([^?]*)/.exec(what) ?? [];
+  const query = /\?(.*)$/.exec(what)?.[1];
+  const escape = (text: string) =>
+    text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll("\\{id\\}", "[0-9a-f-]{32,36}");
+  // a listing of ours is told from one of everything by its query
+  const tail = query === undefined ? "(\\?.*)?$" : query.includes("of=ours") ? "\\?.*managed-by" : "\\?(?!.*managed-by)";
+  return new RegExp(`^${escape(pathOnly)}${tail}`);
+}
+
+/** Plays all stages without a fault, keeps what was there before each, and tells the calls that each made. */
+export async function record(scenario: Scenario): Promise<{ calls: Call[]; pictures: Pictures }> {
+  const calls: Call[] = [];
+  const pictures = {} as Pictures;
+  for (const stage of stages) {
+    await scenario.save(stage);
+    scenario.cloud.requests.length = 0;
+    const before = scenario.resticCalls().length;
+    const ran = await scenario.run(stage);
+    assert.equal(ran.exitCode, 0, `${stage} without a fault: ${ran.output}`);
+    calls.push(...callsOf(scenario, stage, before));
+    pictures[stage] = ownObjects(scenario).map(lineOf).sort();
+  }
+  return { calls, pictures };
+}
+
+/** A fault that is in place: whether it has been met, how it is taken away, and what the run gets. */
+interface Placed {
+  isMet(): boolean;
+  mend(): void | Promise<void>;
+  run?: RunOptions;
+  /** Waits for what the fault itself has begun, once the run is over. */
+  settle?(): Promise<unknown>;
+}
+
+/** Plays one case and returns what is wrong with its outcome; nothing is well. */
+export async function play(scenario: Scenario, one: FaultCase, pictures: Pictures): Promise<string[]> {
+  await scenario.load(one.stage);
+  const problems: string[] = [];
+  const wrong = (problem: string | undefined | false) => problem && problems.push(problem);
+  const foreign = foreignObjects(scenario);
+  const watch = new Watch(scenario, one.stage);
+  const placed = await place(scenario, one);
+  const first = await scenario.run(one.stage, placed.run);
+  await placed.settle?.();
+  if (!placed.isMet()) wrong("the fault met nothing");
+  await until("the end of what the run had begun", () => processes(scenario.root).length === 0, {
+    seconds: 20,
+    every: 20,
+  }).catch(() => wrong(`still there after the run: ${processes(scenario.root).join(", ")}`));
+  await placed.mend();
+  scenario.cloud.faults.clear();
+  for (const problem of messageProblems(first, one)) wrong(problem);
+
+  const second = await scenario.run(one.stage);
+  watch.end();
+  if (second.exitCode !== 0) wrong(`the next run failed:\n${second.output}`);
+  problems.push(...watch.problems);
+  problems.push(...traces(scenario).map(trace => `left: ${trace}`));
+  problems.push(...(await differences(scenario, one.stage, pictures[one.stage])));
+  if (JSON.stringify(foreignObjects(scenario)) !== JSON.stringify(foreign))
+    wrong("something that belongs to others has changed");
+  for (const { output } of [first, second]) {
+    const secret = [password, wrongPassword, scenario.cloud.environment.OS_PASSWORD ?? ""].find(text =>
+      output.includes(text),
+    );
+    wrong(secret && `a secret is in the output:\n${output}`);
+  }
+  if (one.stage !== "destroy" && second.exitCode === 0) {
+    const third = await scenario.run(one.stage, {}, "preview");
+    if (third.exitCode !== 0) wrong(`a third run would change something:\n${third.output}`);
+  }
+  if (problems.length > 0) problems.push(`the run with the fault said:\n${first.output}`);
+  return problems;
+}
+
+/** The state, the cloud and the repository hold the same, and what an undisturbed run would have left. */
+async function differences(scenario: Scenario, stage: Stage, expected: string[]): Promise<string[]> {
+  const problems: string[] = [];
+  const own = ownObjects(scenario);
+  const inState = idsInState(await scenario.exportState(stage));
+  const there = new Set(own.map(({ id }) => id));
+  for (const seen of own) if (!inState.includes(seen.id)) problems.push(`not in the state: ${lineOf(seen)}`);
+  for (const id of inState) if (!there.has(id)) problems.push(`in the state, and not there: ${id}`);
+  const lines = own.map(lineOf).sort();
+  for (const line of new Set(lines)) {
+    const count = (all: string[]) => all.filter(other => other === line).length;
+    if (count(lines) > Math.max(1, count(expected))) problems.push(`more than once: ${line}`);
+    else if (!expected.includes(line)) problems.push(`too much: ${line}`);
+  }
+  for (const line of expected) if (!lines.includes(line)) problems.push(`missing: ${line}`);
+  return problems;
+}
+
+/** A run that failed says in an error what failed and why. */
+function messageProblems(ran: Ran, { fault, stage }: FaultCase): string[] {
+  if (ran.result !== "failed" || fault.startsWith("kill") || fault.startsWith("SIGINT")) return [];
+  const cause = causes[fault];
+  if (cause && !cause.test(ran.output)) return [`the run at ${stage} does not tell ${cause}:\n${ran.output}`];
+  return [];
+}
+
+const causes: Partial<Record<Fault, RegExp>> = {
+  "500 always": /HTTP 500|\b500\b/,
+  "502 always": /HTTP 502|\b502\b/,
+  "403 always": /HTTP 403|\b403\b|policy|allowed|role/i,
+};
+
+const wrongPassword = "not-the-right-password";
+
+/** Puts the fault in place. */
+async function place(scenario: Scenario, one: FaultCase): Promise<Placed> {
+  const { fault, call } = one;
+  if (call && isEnd(fault)) return call.on === "request" ? endAtRequest(scenario, one) : endAtRestic(scenario, one);
+  if (call?.on === "request") return failRequest(scenario, call, fault);
+  if (call) return failRestic(scenario, call, fault);
+  return failWork(scenario, one);
+}
+
+const isEnd = (fault: Fault) => fault.startsWith("kill") || fault.startsWith("SIGINT");
+
+/** The provider's process, killed or interrupted, while the engine lives as its CLI does. */
+function ender(scenario: Scenario, fault: Fault) {
+  const cancellation = new AbortController();
+  let engine: Engine | undefined;
+  let hits = 0;
+  let ended: Promise<unknown> = Promise.resolve();
+  return {
+    end() {
+      hits++;
+      if (fault.startsWith("kill")) for (const pid of providers(scenario.root)) process.kill(pid, "SIGKILL");
+      else cancellation.abort();
+      if (fault === "SIGINT, SIGTERM") ended = sleep(50).then(() => engine?.kill());
+    },
+    placed: {
+      isMet: () => hits > 0,
+      run: {
+        ownProcesses: true,
+        signal: cancellation.signal,
+        onEngine: (running: Engine) => {
+          engine = running;
+        },
+      },
+      settle: () => ended,
+    },
+  };
+}
+
+function providers(root: string): number[] {
+  return processes(root).flatMap(line => {
+    const [, pid] = /^process (\d+): .*dynamic-provider/.exec(line) ?? [];
+    return pid === undefined ? [] : [Number(pid)];
+  });
+}
+
+function endAtRequest(scenario: Scenario, { call, fault }: FaultCase): Placed {
+  assert.ok(call);
+  const { end, placed } = ender(scenario, fault);
+  scenario.cloud.faults.add({
+    method: call.what.split(" ")[0] ?? "",
+    path: patternOf(call.what),
+    times: 1,
+    after: call.nth - 1,
+    ...(fault === "kill after" ? { onAnswer: end } : { onRequest: end }),
+    ...(fault === "kill before" && { drop: "before" }),
+    // by then the provider is dead
+    ...(fault === "kill during" && { delayMs: 30 }),
+  });
+  // a request that was held back is carried out meanwhile
+  return { ...placed, mend: () => sleep(60) };
+}
+
+const resticFile = (scenario: Scenario, name: string) => path.join(scenario.wrapper, name);
+const wasMet = (scenario: Scenario) => () => existsSync(resticFile(scenario, "met"));
+
+/** A shell's text that restic's stand-in runs at the call. */
+function atRestic(scenario: Scenario, { what, nth }: { what: string; nth: number }, script: string, always = false) {
+  if (nth > 1) writeFileSync(resticFile(scenario, `${what}.pass`), "");
+  writeFileSync(resticFile(scenario, `${what}.${always ? "always" : "once"}`), script);
+}
+
+function endAtRestic(scenario: Scenario, { call, fault }: FaultCase): Placed {
+  assert.ok(call);
+  const { end, placed } = ender(scenario, fault);
+  const asked = resticFile(scenario, "end");
+  // the stand-in tells that it is there, and waits until the end has come
+  const tell = `: >'${asked}'; n=0; while [ -e '${asked}' ] && [ $n -lt 500 ]; do sleep 0.01; n=$((n+1)); done\n`;
+  atRestic(scenario, call, fault === "kill after" ? `"$real" "$@"; code=$?\n${tell}exit $code\n` : tell);
+  let over = false;
+  const ended = (async () => {
+    await until("the command of restic", () => over || existsSync(asked), { seconds: 60, every: 5 });
+    if (over) return;
+    end();
+    await sleep(fault === "kill during" ? 20 : 60);
+    renameSync(asked, `${asked}.done`);
+  })();
+  const settle = async () => {
+    over = true;
+    await Promise.all([ended, placed.settle()]);
+  };
+  return { ...placed, settle, mend() {} };
+}
+
+function failRequest(scenario: Scenario, { what, nth }: NonNullable<FaultCase["call"]>, fault: Fault): Placed {
+  const status = Number.parseInt(fault, 10);
+  const added = scenario.cloud.faults.add({
+    method: what.split(" ")[0] ?? "",
+    path: patternOf(what),
+    after: nth - 1,
+    ...(!fault.endsWith("always") && { times: 1 }),
+    ...(status && { status }),
+    ...(status === 429 && { headers: { "Retry-After": "1" } }),
+    ...(status === 413 && {
+      headers: { "Retry-After": "1" },
+      body: { overLimit: { code: 413, message: "This request was rate-limited.", retryAfter: "1" } },
+    }),
+    ...(fault === "time-out once" && { delayMs: 2500 }),
+    ...(fault === "connection reset before" && { drop: "before" }),
+    ...(fault === "connection reset after" && { drop: "after" }),
+    ...(fault === "half an answer" && { half: true }),
+    ...(fault === "an answer of another shape" && { status: 200, takesEffect: true, body: { unexpected: [1] } }),
+  });
+  return { isMet: () => added.hits > 0, mend() {} };
+}
+
+function failRestic(scenario: Scenario, call: NonNullable<FaultCase["call"]>, fault: Fault): Placed {
+  const { repository } = scenario;
+  const fatal = (text: string, code: number) => `echo 'Fatal: ${text}' >&2; exit ${code}\n`;
+  const always = fault.endsWith("always");
+  const place = (script: string) => atRestic(scenario, call, script, always);
+  let mend: Placed["mend"] = () => {};
+  if (fault === "exit 1 before" || fault === "exit 1 always") place(fatal("something went wrong", 1));
+  else if (fault === "exit 1 after") place(`"$real" "$@"; ${fatal("connection lost", 1)}`);
+  else if (fault === "exit 3") place('"$real" "$@"; exit 3\n');
+  else if (fault === "exit 10") place(fatal(`repository does not exist: unable to open config file`, 10));
+  else if (fault === "exit 11 always")
+    place(fatal("unable to create lock in backend: repository is already locked", 11));
+  else if (fault === "exit 12") place(fatal("wrong password or no key found", 12));
+  else if (fault === "no space left") place(fatal("unable to save snapshot: no space left on device", 1));
+  else if (fault === "killed") place(`"$real" --limit-upload=1 "$@" & sleep 0.1; kill -9 $!; kill -9 $$\n`);
+  else if (fault === "repository gone") {
+    place(`mv '${repository}' '${repository}.gone'\n`);
+    mend = () => {
+      if (existsSync(`${repository}.gone`)) renameSync(`${repository}.gone`, repository);
+    };
+  } else if (fault === "locked by the living") {
+    const lock = addLock(repository, password, { host: "elsewhere", pid: 1, exclusive: true });
+    atRestic(scenario, call, "");
+    mend = () => renameSync(lock, path.join(scenario.root, "calls/lock"));
+  } else if (fault === "locked by the dead") {
+    addLock(repository, password, { host: hostname(), pid: deadProcess(), exclusive: true });
+    atRestic(scenario, call, "");
+  }
+  return { isMet: wasMet(scenario), mend: () => mend() };
+}
+
+/** The id of a process that there is not. */
+function deadProcess(): number {
+  for (let pid = Number(readFileSync("/proc/sys/kernel/pid_max", "utf8")) - 1; ; pid--)
+    if (!readdirSync("/proc").includes(String(pid))) return pid;
+}
+
+async function failWork(scenario: Scenario, { fault }: FaultCase): Promise<Placed> {
+  const { faults } = scenario.cloud;
+  const [kind] = fault.split(" ") as ["snapshot" | "volume"];
+  const met = { isMet: () => faults.unmetWork === 0, mend() {} };
+  if (fault.endsWith("stuck in creating") || fault.endsWith("stuck in deleting")) {
+    const work = `${fault.includes("creating") ? "creating" : "deleting"} ${kind}` as "creating volume";
+    faults.stuck(work, 1);
+    let hung = false;
+    scenario.cloud.onChange(() => {
+      hung ||= faults.hanging > 0;
+    });
+    return { isMet: () => hung, mend: () => void faults.release() };
+  }
+  if (fault.endsWith("ends in error")) {
+    if (kind === "snapshot") faults.nextSnapshotStatus("error");
+    else faults.nextVolumeStatus("error");
+    return met;
+  }
+  if (fault.endsWith("busy")) {
+    faults.nextDelete(kind, "busy");
+    return met;
+  }
+  if (fault.endsWith("error_deleting")) {
+    faults.nextDelete(kind, "error_deleting");
+    // as an administrator resets it: no tenant can delete it before
+    const reset = () => {
+      for (const row of [...scenario.cloud.snapshots(), ...scenario.cloud.volumes()])
+        if (row.status === "error_deleting") row.status = "error";
+    };
+    return { ...met, mend: reset };
+  }
+  if (fault === "image is given up") {
+    scenario.cloud.nextImageStatus("queued");
+    return { isMet: () => true, mend() {} };
+  }
+  if (fault === "tokens expire in the middle") {
+    let hits = 0;
+    faults.add({
+      path: /\/(attachments|snapshots)/,
+      times: 1,
+      after: 2,
+      onRequest: () => {
+        hits++;
+        faults.expireTokens();
+      },
+    });
+    return { isMet: () => hits > 0, mend() {} };
+  }
+  if (fault === "wrong password")
+    return { isMet: () => true, mend() {}, run: { password: wrongPassword } };
+  return emptySource(scenario);
+}
+
+/** The first set's volume has no file for the time of the run. */
+async function emptySource(scenario: Scenario): Promise<Placed> {
+  const image = scenario.cloud.imagePath(scenario.sourceId("alpha"));
+  const kept = path.join(scenario.root, "calls/source");
+  const folder = path.join(scenario.root, "calls/nothing");
+  mkdirSync(folder);
+  renameSync(image, kept);
+  await makeExt4Image(image, { fromDirectory: folder, sizeMib: 8 });
+  return { isMet: () => true, mend: () => renameSync(kept, image) };
+}

@@ -1,0 +1,76 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { Call, FaultCase } from "./cases";
+import { repositoryRoot } from "./scenario";
+import type { FromWorker, ToWorker } from "./worker";
+
+/** How a case ended. */
+export interface Played {
+  one: FaultCase;
+  /** What is wrong; nothing where the promise was kept. */
+  problems: string[];
+  seconds: number;
+}
+
+/** How the cases are played. */
+export interface PoolOptions {
+  /** How many at once; they wait more than they work. Default 3. */
+  workers?: number;
+  /** The provider that is to be tried. Default: this package. */
+  packageDirectory?: string;
+  onPlayed?(played: Played): void;
+}
+
+/** Plays the cases that `choose` takes of the calls that the undisturbed run makes. */
+export async function playAll(
+  choose: (calls: Call[]) => readonly FaultCase[],
+  { workers = 3, packageDirectory = repositoryRoot, onPlayed }: PoolOptions = {},
+): Promise<Played[]> {
+  const root = mkdtempSync(path.join(tmpdir(), "osbackup-faults-"));
+  const results: Played[] = [];
+  let queue: FaultCase[] | undefined;
+  const children: ChildProcess[] = [];
+  try {
+    await Promise.all(
+      Array.from({ length: workers }, (_, index) => {
+        const child = fork(
+          path.join(__dirname, "worker.ts"),
+          [path.join(root, String(index)), packageDirectory],
+          {
+            execArgv: ["--import", "tsx"],
+            stdio: ["ignore", "ignore", "pipe", "ipc"],
+          },
+        );
+        children.push(child);
+        let said = "";
+        child.stderr?.on("data", text => {
+          said = (said + text).slice(-4000);
+        });
+        return new Promise<void>((resolve, reject) => {
+          const next = () => {
+            const one = queue?.shift();
+            child.send((one ?? "end") satisfies ToWorker);
+          };
+          child.on("message", (message: FromWorker) => {
+            if (message.kind === "ready") queue ??= [...choose(message.calls)];
+            else {
+              results.push(message);
+              onPlayed?.(message);
+            }
+            next();
+          });
+          child.once("error", reject);
+          child.once("exit", code =>
+            code === 0 ? resolve() : reject(new Error(`a worker of the fault matrix ended with ${code}: ${said}`)),
+          );
+        });
+      }),
+    );
+  } finally {
+    for (const child of children) if (child.exitCode === null) child.kill("SIGKILL");
+    rmSync(root, { recursive: true, force: true });
+  }
+  return results;
+}

@@ -1,0 +1,37 @@
+import { Scenario } from "./scenario";
+import { type FaultCase, titleOf } from "./cases";
+import { type Pictures, play, record } from "./play";
+import type { Call } from "./cases";
+
+/** What is sent to a worker: cases, one after the other. */
+export type ToWorker = FaultCase | "end";
+
+/** What a worker tells. */
+export type FromWorker =
+  | { kind: "ready"; calls: Call[]; pictures: Pictures }
+  | { kind: "played"; one: FaultCase; problems: string[]; seconds: number };
+
+/** Plays cases in a folder of its own, the first argument, with the provider of the package in the second. */
+async function main(): Promise<void> {
+  const [root = "", packageDirectory = ""] = process.argv.slice(2);
+  const tell = (message: FromWorker) => process.send?.(message);
+  const scenario = await Scenario.make(root, packageDirectory);
+  const { calls, pictures } = await record(scenario);
+  process.on("message", async (message: ToWorker) => {
+    if (message === "end") {
+      await scenario.remove();
+      process.exit(0);
+    }
+    const begun = Date.now();
+    const problems = await play(scenario, message, pictures).catch((error: Error) => [
+      `${titleOf(message)} could not be played: ${error.stack}`,
+    ]);
+    tell({ kind: "played", one: message, problems, seconds: (Date.now() - begun) / 1000 });
+  });
+  tell({ kind: "ready", calls, pictures });
+}
+
+main().catch(error => {
+  console.error(error);
+  process.exit(1);
+});
