@@ -59,10 +59,12 @@ export async function removeUntilGone<T extends { id: string; status: string }>(
       if (end.status === deadEnd) throw await stuck();
       refusal = `cinder accepted the removal and put the ${kind.name} back to '${end.status}'`;
     } catch (error) {
-      if (isNotFound(error)) return;
       if (error instanceof WaitError) throw await explained(error.message);
+      if (isNotFound(error)) {
+        // a service that has lost its way says so too, of what is there
+        if (await isGone()) return;
+      } else if (!isBadRequest(error) && !isConflict(error)) throw error;
       // 400: its status does not allow it right now (creating, still attached, has dependents).
-      if (!isBadRequest(error) && !isConflict(error)) throw error;
       refusal = (error as Error).message;
       if (pauseMs === firstPauseMs && (await options.refused?.())) continue;
       const status = await statusNow();
@@ -80,6 +82,16 @@ export async function removeUntilGone<T extends { id: string; status: string }>(
   function stuck(): Promise<WaitError> {
     return explained(
       `${doing}: it is '${deadEnd}', from where only an administrator gets it back: \`openstack ${openstackName[kind.name]} set --state available ${id}\``,
+    );
+  }
+
+  function isGone(): Promise<boolean> {
+    return kind.get(session, id).then(
+      () => false,
+      error => {
+        if (isNotFound(error)) return true;
+        throw error;
+      },
     );
   }
 

@@ -71,7 +71,8 @@ export class World {
     const key = JSON.stringify(access);
     let repository = this.repositories.get(key);
     if (!repository) {
-      repository = openRepository(access, { log: this.print, runtime: this.runtime });
+      const lockWaitSeconds = lockWait(this.environment);
+      repository = openRepository(access, { log: this.print, runtime: this.runtime, lockWaitSeconds });
       this.repositories.set(key, repository);
     }
     return repository;
@@ -99,6 +100,15 @@ export class World {
     }
     return swept;
   }
+}
+
+/** How long restic waits for locks of others: what `OSBACKUP_LOCK_WAIT_SECONDS` says, else its own default. */
+function lockWait(environment: NodeJS.ProcessEnv): number | undefined {
+  const given = environment.OSBACKUP_LOCK_WAIT_SECONDS;
+  if (given === undefined || given === "") return undefined;
+  const seconds = Number(given);
+  if (!(seconds >= 0)) throw new ConfigError(`OSBACKUP_LOCK_WAIT_SECONDS is '${given}', give a number of seconds`);
+  return seconds;
 }
 
 /** Now, or what `OSBACKUP_NOW` (ISO 8601) says instead. */

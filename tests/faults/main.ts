@@ -21,14 +21,14 @@ async function main(): Promise<void> {
     const cases = values.sample ? sampleOf(matching, Number(values.sample), Number(values.seed)) : matching;
     chosen = cases.length;
     console.log(`${chosen} of ${all.length} cases`);
-    if (values.list) for (const one of cases) console.log(titleOf(one));
-    return values.list ? [] : cases;
+    return cases;
   };
   let done = 0;
   const played = await playAll(calls => choose(allCases(calls)), {
     workers: Number(values.workers),
     onPlayed({ one, problems, seconds }) {
       done++;
+      if (values.list) console.log(`${titleOf(one)} ${seconds.toFixed(1)} s`);
       if (problems.length > 0)
         console.log(`FAILED ${titleOf(one)} (${seconds.toFixed(1)} s)\n  ${problems.join("\n  ").replaceAll("\n", "\n    ")}`);
       else if (done % 50 === 0) console.log(`${done} of ${chosen}`);

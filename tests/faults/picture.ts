@@ -92,7 +92,8 @@ export function idsInState({ deployment }: DeploymentFile): string[] {
       }
       for (const id of (point.snapshotIds ?? []) as string[]) ids.add(id);
     }
-    if (/TemporaryVolume$|VolumeRestore$/.test(type) && typeof outputs.volumeId === "string" && outputs.volumeId)
+    // a temporary volume's state keeps the id of one that is used up
+    if (type.endsWith("VolumeRestore") && typeof outputs.volumeId === "string" && outputs.volumeId)
       ids.add(outputs.volumeId);
   }
   return [...ids].sort();
@@ -107,8 +108,7 @@ export function traces(scenario: Scenario): string[] {
     .map(line => `mount: ${line}`);
   const loops = readdirSync("/sys/block")
     .map(name => path.join("/sys/block", name, "loop/backing_file"))
-    .filter(existsSync)
-    .map(file => readFileSync(file, "utf8").trim())
+    .flatMap(file => backingFile(file) ?? [])
     .filter(file => file.startsWith(root))
     .map(file => `loop device: ${file}`);
   const locks = existsSync(path.join(repository, "locks")) ? readdirSync(path.join(repository, "locks")) : [];
@@ -122,6 +122,23 @@ export function traces(scenario: Scenario): string[] {
     .map(name => `note of a mount: ${name}`);
   const attachments = scenario.cloud.attachments().map(({ volume_id }) => `attachment of ${volume_id}`);
   return [...mounts, ...loops, ...whole, ...temporary, ...notes, ...attachments, ...processes(root)];
+}
+
+/** Undefined of a device that is let go of at this moment. */
+function backingFile(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Takes away the mounts that a case has left which did not come to its end. */
+export function unmount(root: string): void {
+  for (const line of readFileSync("/proc/self/mounts", "utf8").split("\n")) {
+    const [, where = ""] = line.split(" ");
+    if (where.startsWith(root)) execFileSync("umount", [where]);
+  }
 }
 
 /** Processes of the scenario but this one. */

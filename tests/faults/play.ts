@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { makeExt4Image } from "../../devcloud";
 import type { Engine } from "../../engine";
 import { until } from "../until";
-import { type Call, type Fault, type FaultCase, titleOf } from "./cases";
-import { foreignObjects, idsInState, lineOf, ownObjects, processes, traces, Watch } from "./picture";
+import { type Call, ends, type Fault, type FaultCase, titleOf } from "./cases";
+import { foreignObjects, idsInState, lineOf, ownObjects, processes, traces, unmount, Watch } from "./picture";
 import { addLock } from "./quick-repository";
 import { password, type Ran, type RunOptions, type Scenario, type Stage, stages } from "./scenario";
 
@@ -74,6 +74,7 @@ interface Placed {
 
 /** Plays one case and returns what is wrong with its outcome; nothing is well. */
 export async function play(scenario: Scenario, one: FaultCase, pictures: Pictures): Promise<string[]> {
+  unmount(scenario.root);
   await scenario.load(one.stage);
   const problems: string[] = [];
   const wrong = (problem: string | undefined | false) => problem && problems.push(problem);
@@ -88,6 +89,8 @@ export async function play(scenario: Scenario, one: FaultCase, pictures: Picture
     every: 20,
   }).catch(() => wrong(`still there after the run: ${processes(scenario.root).join(", ")}`));
   await placed.mend();
+  for (const name of readdirSync(scenario.wrapper))
+    if (/\.(once|always|pass)$/.test(name)) rmSync(path.join(scenario.wrapper, name));
   scenario.cloud.faults.clear();
   for (const problem of messageProblems(first, one)) wrong(problem);
 
@@ -133,7 +136,7 @@ async function differences(scenario: Scenario, stage: Stage, expected: string[])
 
 /** A run that failed says in an error what failed and why. */
 function messageProblems(ran: Ran, { fault, stage }: FaultCase): string[] {
-  if (ran.result !== "failed" || fault.startsWith("kill") || fault.startsWith("SIGINT")) return [];
+  if (ran.result !== "failed" || isEnd(fault)) return [];
   const cause = causes[fault];
   if (cause && !cause.test(ran.output)) return [`the run at ${stage} does not tell ${cause}:\n${ran.output}`];
   return [];
@@ -156,7 +159,7 @@ async function place(scenario: Scenario, one: FaultCase): Promise<Placed> {
   return failWork(scenario, one);
 }
 
-const isEnd = (fault: Fault) => fault.startsWith("kill") || fault.startsWith("SIGINT");
+const isEnd = (fault: Fault) => (ends as readonly string[]).includes(fault);
 
 /** The provider's process, killed or interrupted, while the engine lives as its CLI does. */
 function ender(scenario: Scenario, fault: Fault) {
@@ -259,7 +262,9 @@ function failRequest(scenario: Scenario, { what, nth }: NonNullable<FaultCase["c
     ...(fault === "half an answer" && { half: true }),
     ...(fault === "an answer of another shape" && { status: 200, takesEffect: true, body: { unexpected: [1] } }),
   });
-  return { isMet: () => added.hits > 0, mend() {} };
+  // the cloud carries out in the end what nobody waits for any more
+  const mend = () => sleep(fault === "time-out once" ? 700 : 0);
+  return { isMet: () => added.hits > 0, mend: async () => void (await mend()) };
 }
 
 function failRestic(scenario: Scenario, call: NonNullable<FaultCase["call"]>, fault: Fault): Placed {
@@ -282,13 +287,14 @@ function failRestic(scenario: Scenario, call: NonNullable<FaultCase["call"]>, fa
     mend = () => {
       if (existsSync(`${repository}.gone`)) renameSync(`${repository}.gone`, repository);
     };
-  } else if (fault === "locked by the living") {
-    const lock = addLock(repository, password, { host: "elsewhere", pid: 1, exclusive: true });
-    atRestic(scenario, call, "");
-    mend = () => renameSync(lock, path.join(scenario.root, "calls/lock"));
-  } else if (fault === "locked by the dead") {
-    addLock(repository, password, { host: hostname(), pid: deadProcess(), exclusive: true });
-    atRestic(scenario, call, "");
+  } else if (fault.startsWith("locked")) {
+    const isAlive = fault.endsWith("living");
+    const owner = isAlive ? { host: "elsewhere", pid: 1 } : { host: hostname(), pid: deadProcess() };
+    const lock = addLock(repository, password, { ...owner, exclusive: true });
+    const kept = path.join(scenario.wrapper, "lock");
+    renameSync(lock, kept);
+    place(`cp '${kept}' '${lock}'\n`);
+    if (isAlive) mend = () => rmSync(lock, { force: true });
   }
   return { isMet: wasMet(scenario), mend: () => mend() };
 }
@@ -306,11 +312,7 @@ async function failWork(scenario: Scenario, { fault }: FaultCase): Promise<Place
   if (fault.endsWith("stuck in creating") || fault.endsWith("stuck in deleting")) {
     const work = `${fault.includes("creating") ? "creating" : "deleting"} ${kind}` as "creating volume";
     faults.stuck(work, 1);
-    let hung = false;
-    scenario.cloud.onChange(() => {
-      hung ||= faults.hanging > 0;
-    });
-    return { isMet: () => hung, mend: () => void faults.release() };
+    return { isMet: () => faults.hanging > 0, mend: () => void faults.release() };
   }
   if (fault.endsWith("ends in error")) {
     if (kind === "snapshot") faults.nextSnapshotStatus("error");

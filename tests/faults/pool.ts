@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Call, FaultCase } from "./cases";
+import { unmount } from "./picture";
 import { repositoryRoot } from "./scenario";
 import type { FromWorker, ToWorker } from "./worker";
 
@@ -70,6 +71,7 @@ export async function playAll(
     );
   } finally {
     for (const child of children) if (child.exitCode === null) child.kill("SIGKILL");
+    unmount(root);
     rmSync(root, { recursive: true, force: true });
   }
   return results;

@@ -28,6 +28,7 @@ exports.declare = (sdk, { url, password, volumes, serverId, restores, timeoutSec
     new sdk.VolumeRestore("restored", {
       backup: sets[0].backup,
       resticSnapshotId: "latest",
+      timeoutSeconds: 5 * timeoutSeconds,
       deletionPolicy: "delete",
       ...(volumeType && { volumeType }),
     });

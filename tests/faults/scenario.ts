@@ -222,6 +222,7 @@ exec "$real" "$@"
       OS_CONNECT_RETRIES: "2",
       OS_CONNECT_RETRY_DELAY: "0.02",
       OS_API_TIMEOUT: "2",
+      OSBACKUP_LOCK_WAIT_SECONDS: "2",
     };
   }
 

@@ -11,6 +11,9 @@ export type FromWorker =
   | { kind: "ready"; calls: Call[]; pictures: Pictures }
   | { kind: "played"; one: FaultCase; problems: string[]; seconds: number };
 
+/** A case takes some seconds; one that hangs is a failure of its own, and the end of its worker. */
+const mostSeconds = 150;
+
 /** Plays cases in a folder of its own, the first argument, with the provider of the package in the second. */
 async function main(): Promise<void> {
   const [root = "", packageDirectory = ""] = process.argv.slice(2);
@@ -23,9 +26,14 @@ async function main(): Promise<void> {
       process.exit(0);
     }
     const begun = Date.now();
+    const late = setTimeout(() => {
+      tell({ kind: "played", one: message, problems: [`it did not end within ${mostSeconds} s`], seconds: mostSeconds });
+      process.exit(1);
+    }, mostSeconds * 1000);
     const problems = await play(scenario, message, pictures).catch((error: Error) => [
       `${titleOf(message)} could not be played: ${error.stack}`,
     ]);
+    clearTimeout(late);
     tell({ kind: "played", one: message, problems, seconds: (Date.now() - begun) / 1000 });
   });
   tell({ kind: "ready", calls, pictures });
