@@ -19,6 +19,8 @@ export interface RestoreTarget {
   volumeType?: string | undefined;
   availabilityZone?: string | undefined;
   metadata: Record<string, string>;
+  /** Lets go of a volume that a killed run was filling, before it is removed. */
+  letGo?: (() => Promise<unknown>) | undefined;
   timeoutSeconds: number;
   signal?: AbortSignal | undefined;
 }
@@ -49,8 +51,10 @@ export async function restoreVolume<T>(
     if (state === "kept" || (state === "complete" && live?.metadata?.[wishesMetadata] !== target.wishes))
       continue;
     if (live && state === "complete") return { volume: live, filled: undefined, made: false };
-    if (live) await removeVolume(session, row.id, limits);
-    else await inventory.noteGone(row.id);
+    if (live) {
+      await target.letGo?.();
+      await removeVolume(session, row.id, limits);
+    } else await inventory.noteGone(row.id);
   }
   const wanted: NewVolume = {
     name: target.name,

@@ -232,7 +232,12 @@ async function fromRestic(given: Inputs, context: Context): Promise<Restored> {
   const claim = claimIn(given);
   const volumeType = given.volumeType ?? (claim && (await volumeTypeOf(claim)));
   const { volume, filled } = await restoreVolume(
-    { ...targetOf({ ...given, volumeType }, context), sourceKey: source, sizeGib },
+    {
+      ...targetOf({ ...given, volumeType }, context),
+      sourceKey: source,
+      sizeGib,
+      letGo: () => context.mover(given).cleanup({ owner: given.owner, log: context.log }),
+    },
     (made: Volume) =>
       context.mover(given).restore({
         session: context.session(given),
