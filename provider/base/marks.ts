@@ -101,6 +101,8 @@ export function fromTags(tags: readonly string[]): Mark | undefined {
   });
 }
 
+const isInstant: ReadonlySet<MarkKey> = new Set(["time", "takenAt", "expiresAt"]);
+
 function complete(value: (key: MarkKey) => string | undefined): Mark | undefined {
   const owner = value("owner");
   const role = value("role");
@@ -118,7 +120,8 @@ function complete(value: (key: MarkKey) => string | undefined): Mark | undefined
     "consistency",
   ] as const) {
     const found = value(key);
-    if (found !== undefined) mark[key] = found;
+    // an instant that somebody has made unreadable is as good as none: each has another to stand in for it
+    if (found !== undefined && !(isInstant.has(key) && Number.isNaN(Date.parse(found)))) mark[key] = found;
   }
   return mark;
 }

@@ -39,6 +39,13 @@ describe("marks", () => {
     assert.equal(fromTags(["owner=shop/prod/pg", "role=recovery-point"]), undefined);
   });
 
+  it("take an instant that somebody has made unreadable for absent, in Cinder and in restic", () => {
+    const unreadable = { ...mark, time: "soon", takenAt: "a while ago", expiresAt: "2026-13-45" };
+    const { time: _, takenAt: __, expiresAt: ___, ...rest } = mark;
+    assert.deepEqual(fromMetadata(toMetadata(unreadable)), rest);
+    assert.deepEqual(fromTags(toTags(unreadable)), rest);
+  });
+
   it("leave out what is absent", () => {
     assert.deepEqual(toMetadata({ owner: "a/b/c", set: "c", role: "temporary" }), {
       "managed-by": "pulumi-openstack-backup",
