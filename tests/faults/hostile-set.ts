@@ -34,6 +34,8 @@ export type Failures = Record<string, string>;
 export class HostilePlace {
   /** Whatever was said to people: no secret may be in it. */
   readonly said: string[] = [];
+  /** Of the newest run. */
+  clock = new Date(hourOf(0));
   private readonly inherited = process.env.OSBACKUP_MOUNT_DIRECTORY;
 
   private constructor(
@@ -43,13 +45,24 @@ export class HostilePlace {
     public url: string,
   ) {}
 
-  static async open(options: DevcloudOptions = {}): Promise<HostilePlace> {
+  /** `cloudClock`: whether the cloud has the clock of the runs, or its own. */
+  static async open(
+    options: DevcloudOptions = {},
+    cloudClock: "with the runs" | "its own" = "its own",
+  ): Promise<HostilePlace> {
     const directory = await mkdtemp(path.join(tmpdir(), "osbackup-hostile-"));
     for (const name of ["mnt", "files"]) await mkdir(path.join(directory, name));
     process.env.OSBACKUP_MOUNT_DIRECTORY = path.join(directory, "mnt");
     await writeFile(path.join(directory, "files", "ledger"), "all that there is\n");
-    const cloud = await startDevcloud({ statusDelayMs: 5, ...options });
-    return new HostilePlace(cloud, directory, (await newRepository()).path);
+    let place: HostilePlace | undefined;
+    const now = () => place?.clock.getTime() ?? Date.parse(hourOf(0));
+    const cloud = await startDevcloud({
+      statusDelayMs: 5,
+      ...(cloudClock === "with the runs" && { now }),
+      ...options,
+    });
+    place = new HostilePlace(cloud, directory, (await newRepository()).path);
+    return place;
   }
 
   async close(): Promise<void> {
@@ -71,6 +84,9 @@ export class HostilePlace {
     const imageFile = await this.image();
     return (await this.cloud.addVolume({ name, imageFile, ...(project && { project }) })).id;
   }
+
+  /** An empty one in place of the first. */
+  anotherRepository = async (): Promise<string> => (await newRepository()).path;
 
   stack(sets: Record<string, Declared>, name = "shop/prod"): HostileStack {
     return new HostileStack(this, name, sets);
@@ -112,7 +128,7 @@ export class HostilePlace {
   cinderSlots(owner: string): (string | undefined)[] {
     return this.cloud
       .snapshots()
-      .filter(({ metadata }) => metadata["osbackup-owner"] === owner)
+      .filter(({ metadata }) => metadata["osbackup-owner"] === owner && isPoint(metadata))
       .map(({ metadata }) => metadata["osbackup-slot"])
       .sort();
   }
@@ -179,6 +195,8 @@ export const wrongPassword = "not-the-password-at-all";
 export class HostileStack {
   private held = new Map<string, Held>();
   readonly lines: string[] = [];
+  /** What others do as soon as a resource of this name is up to date. */
+  meanwhile: Record<string, () => Promise<void>> = {};
   /** Of the repository, for all sets. */
   password = password;
   /** The clock's hands, which a test may move in the middle of a run. */
@@ -199,6 +217,7 @@ export class HostileStack {
   /** A process of the provider. */
   process(now: string): { driver: Driver; world: World } {
     this.environment.OSBACKUP_NOW = now;
+    this.place.clock = new Date(now);
     const world = new World({}, line => this.hear(line), this.environment);
     return { driver: new Driver(world), world };
   }
@@ -218,9 +237,12 @@ export class HostileStack {
 
   private async upSet(driver: Driver, name: string, failures: Failures): Promise<void> {
     const { volumeId, snapshot, backup } = this.sets[name] as Declared;
-    const attempt = async (resource: string, type: string, given: Properties) => {
+    const attempt = async (resource: string, type: string, more: Properties) => {
       try {
-        return await this.converge(driver, type, { owner: this.owner(resource), set: name, ...given });
+        const given = { owner: this.owner(resource), set: name, ...more };
+        const state = await this.converge(driver, type, given);
+        await this.meanwhile[resource]?.();
+        return state;
       } catch (error) {
         failures[resource] = this.hear((error as Error).message);
         return undefined;
@@ -312,7 +334,7 @@ export class HostileStack {
         .sort();
     const ours = cloud
       .snapshots()
-      .filter(({ metadata }) => metadata["osbackup-owner"]?.startsWith(`${this.name}/`));
+      .filter(({ metadata }) => metadata["osbackup-owner"]?.startsWith(`${this.name}/`) && isPoint(metadata));
     assert.deepEqual(ours.map(({ id }) => id).sort(), idsOf("CinderSnapshot", "snapshotId"));
     const points = await this.place.resticPoints(this.name);
     assert.deepEqual(points.map(({ id }) => id).sort(), idsOf("ResticBackup", "resticSnapshotId"));
@@ -330,6 +352,9 @@ export class HostileStack {
     return line;
   }
 }
+
+const isPoint = (metadata: Record<string, string>): boolean =>
+  metadata["managed-by"] === "pulumi-openstack-backup" && metadata["osbackup-role"] === "recovery-point";
 
 /** The slot of an hour, and an instant in which it is due. */
 export const slotOf = (hour: number): string => `2026-11-22T${String(hour).padStart(2, "0")}:00:00Z`;
