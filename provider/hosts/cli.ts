@@ -12,6 +12,12 @@ const program = new Command("osbackup")
   .configureHelp({ sortSubcommands: true })
   .exitOverride(error => process.exit(error.exitCode === 1 ? 2 : error.exitCode));
 
+// what a command does it does to its end, although nobody reads what it says: `| head`, a log's collector that died
+for (const stream of [process.stdout, process.stderr])
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+
 function portNumber(text: string): number {
   if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
   throw new InvalidArgumentError("A port is a whole number from 0 to 65535; 0 takes a free one.");
