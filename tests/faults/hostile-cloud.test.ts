@@ -171,6 +171,32 @@ describe("a cloud that others change", function () {
     });
   });
 
+  it("by 5,000 snapshots of others costs a page of requests for each thousand with our mark, and touches none", async () => {
+    const { id: volumeId } = await place.cloud.addVolume({ name: "of-others", sizeBytes: 1 << 20 });
+    for (let index = 0; index < 5000; index++) {
+      const metadata = index % 2 === 0 ? {} : { ...mark, "osbackup-owner": `shop/other/set-${index}` };
+      // one in "error" has no bytes, and so costs no time
+      const row = await place.cloud.addSnapshot({ volumeId, name: `pg-${index}`, metadata, status: "error" });
+      row.status = "available";
+    }
+    const foreign = place.foreign([stack.name]);
+    const listings = () =>
+      place.cloud.requests.filter(({ path }) => /\/snapshots\/detail\?.*metadata/.test(path)).length;
+    for (const hour of [1, 2, 3]) {
+      const before = listings();
+      await stack.upWell(hourOf(hour));
+      // 2,500 of them carry our mark
+      assert.equal(listings() - before, 3, `hour ${hour}`);
+    }
+    const before = place.cloud.requests.length;
+    await stack.upWell(hourOf(3));
+    const quiet = place.cloud.requests.slice(before).map(({ method, path }) => `${method} ${path}`);
+    assert.ok(quiet.length < 12, quiet.join("\n"));
+    assert.deepEqual(await restic(), [2, 3].map(slotOf));
+    await stack.assertWhole();
+    assert.equal(place.foreign([stack.name]), foreign);
+  });
+
   describe("by metadata edited by hand", () => {
     const edit = (id: string | undefined, metadata: Record<string, string>) =>
       client.send("POST", `/snapshots/${id}/metadata`, { metadata });

@@ -111,8 +111,8 @@ export class HostilePlace {
 
   /** Slots of one set in the repository, with the marks of those that are no good. */
   async resticSlots(owner: string): Promise<string[]> {
-    const found = (await this.resticPoints(owner.split("/").slice(0, 2).join("/"))).filter(({ tags }) =>
-      tags.includes(`owner=${owner}`),
+    const found = (await this.resticPoints(owner.split("/").slice(0, 2).join("/"))).filter(
+      ({ tags }) => tags.includes(`owner=${owner}`) && tags.includes("managed-by=pulumi-openstack-backup"),
     );
     return found
       .map(({ tags }) =>
@@ -197,6 +197,8 @@ export class HostileStack {
   readonly lines: string[] = [];
   /** What others do as soon as a resource of this name is up to date. */
   meanwhile: Record<string, () => Promise<void>> = {};
+  /** Ends the run that is under way. */
+  abort: ((reason: Error) => void) | undefined;
   /** Of the repository, for all sets. */
   password = password;
   /** The clock's hands, which a test may move in the middle of a run. */
@@ -224,7 +226,8 @@ export class HostileStack {
 
   /** One run, as `pulumi up --continue-on-error`; what depends on a failed resource is skipped. */
   async up(now: string, names = Object.keys(this.sets)): Promise<Failures> {
-    const { driver } = this.process(now);
+    const { driver, world } = this.process(now);
+    this.abort = reason => world.abort.abort(reason);
     const failures: Failures = {};
     await Promise.all(names.map(name => this.upSet(driver, name, failures)));
     return failures;
