@@ -14,7 +14,7 @@ describe("a repository in trouble for ten slots", function () {
 
   beforeEach(async () => {
     place = await HostilePlace.open();
-    stack = place.stack({ pg: await aSet(place, "pg"), web: await aSet(place, "web") });
+    stack = place.stack({ pg: await aSet(place, "pg") });
   });
   afterEach(() => place.close());
   after(tidyUp);

@@ -19,6 +19,8 @@ export interface Declared {
   volumeId: string;
   snapshot?: Properties;
   backup?: Properties | false;
+  /** Of each wait for the cloud. Default 15. */
+  timeoutSeconds?: number;
 }
 
 interface Held {
@@ -191,8 +193,16 @@ export class HostilePlace {
 
 export const wrongPassword = "not-the-password-at-all";
 
+/** What a stack must know of the place where it runs. */
+export interface Site {
+  cloud: { environment: Record<string, string> };
+  url: string;
+  said: string[];
+  clock: Date;
+}
+
 /** The sets of one stack and what its engine holds of them. */
-export class HostileStack {
+export class HostileStack<Place extends Site = HostilePlace> {
   private held = new Map<string, Held>();
   readonly lines: string[] = [];
   /** What others do as soon as a resource of this name is up to date. */
@@ -205,7 +215,7 @@ export class HostileStack {
   readonly environment: NodeJS.ProcessEnv;
 
   constructor(
-    readonly place: HostilePlace,
+    readonly place: Place,
     readonly name: string,
     readonly sets: Record<string, Declared>,
   ) {
@@ -239,7 +249,7 @@ export class HostileStack {
   }
 
   private async upSet(driver: Driver, name: string, failures: Failures): Promise<void> {
-    const { volumeId, snapshot, backup } = this.sets[name] as Declared;
+    const { volumeId, snapshot, backup, timeoutSeconds = 15 } = this.sets[name] as Declared;
     const attempt = async (resource: string, type: string, more: Properties) => {
       try {
         const given = { owner: this.owner(resource), set: name, ...more };
@@ -255,7 +265,7 @@ export class HostileStack {
       volumeId,
       schedule: "0 * * * *",
       awaitsCopy: backup !== false,
-      timeoutSeconds: 15,
+      timeoutSeconds,
       ...snapshot,
     });
     if (!point || backup === false) return;
@@ -263,7 +273,7 @@ export class HostileStack {
     const temporary = await attempt(`${name}-volume`, "TemporaryVolume", {
       snapshotId,
       slot,
-      timeoutSeconds: 15,
+      timeoutSeconds,
     });
     if (!temporary) return;
     await attempt(`${name}-backup`, "ResticBackup", {
@@ -274,7 +284,7 @@ export class HostileStack {
       temporaryVolume: {
         owner: this.owner(`${name}-volume`),
         volumeId: temporary.volumeId,
-        timeoutSeconds: 15,
+        timeoutSeconds,
       },
       source: { owner: this.owner(`${name}-snapshot`), volumeId },
       repository: { url: this.place.url, password: this.password },
@@ -328,7 +338,7 @@ export class HostileStack {
   }
 
   /** What the state knows and what is there are the same, one point a slot, and nothing else of ours is there. */
-  async assertWhole(): Promise<void> {
+  async assertWhole(this: HostileStack): Promise<void> {
     const { cloud } = this.place;
     const idsOf = (type: string, key: string) =>
       [...this.held.values()]

@@ -5,9 +5,9 @@ import path from "node:path";
 import { aSet, HostilePlace, hourOf, slotOf } from "./hostile-set";
 
 /**
- * Two sets of which each takes so much longer than a token lives, two slots of each; how often the cloud was logged in to.
+ * Two sets, each of whose backups takes longer than a token lives; so many slots of them.
  */
-export async function outliveTokens(tokenSeconds: number, resticSeconds: number): Promise<void> {
+export async function outliveTokens(tokenSeconds: number, resticSeconds: number, slots = 1): Promise<void> {
   const place = await HostilePlace.open({ tokenLifetimeSeconds: tokenSeconds });
   const usualPath = process.env.PATH;
   try {
@@ -18,7 +18,7 @@ export async function outliveTokens(tokenSeconds: number, resticSeconds: number)
     await writeFile(path.join(bin, "restic"), slow, { mode: 0o755 });
     process.env.PATH = `${bin}:${usualPath}`;
     const stack = place.stack({ pg: await aSet(place, "pg", 1), web: await aSet(place, "web", 1) });
-    for (const hour of [1, 2]) {
+    for (let hour = 1; hour <= slots; hour++) {
       const before = place.cloud.requests.length;
       const begun = Date.now();
       await stack.upWell(hourOf(hour));

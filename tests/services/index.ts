@@ -38,6 +38,8 @@ export interface Openstack {
   /** Executes statements in the services' database as its administrator; rows come tab-separated. */
   sql(statements: string): Promise<string>;
   logs: string[];
+  /** Ends a process (`cinder-volume`, `rabbitmq`, `mariadb`, …) and starts it again after so many seconds. */
+  outage: Run["outage"];
   /** Ends everything and removes the folder; `keepLogs` leaves its `log/`. */
   stop(options?: { keepLogs?: boolean }): Promise<void>;
 }
@@ -88,6 +90,7 @@ async function bringUp(run: Run, backends: cinder.Backend[], withNova: boolean):
     runDirectory: run.directory,
     sql: database.sql,
     logs: services.flatMap(one => one?.logs ?? []),
+    outage: (...given) => run.outage(...given),
     stop: options => run.stop(options),
   };
 }

@@ -76,6 +76,8 @@ export async function freePort(): Promise<number> {
  */
 export class Run {
   private static interrupted = false;
+  /** How each process of this run was started, to start it again. */
+  private readonly commands = new Map<string, Parameters<Run["spawn"]>>();
 
   private constructor(
     /** `state/` is data, `etc/` configuration, `log/` one file a process. */
@@ -150,6 +152,7 @@ export class Run {
   /** Starts a process of this run: its own process group, output to its log. */
   spawn(name: string, command: Command, stage: Stage): void {
     Run.goOn();
+    this.commands.set(name, [name, command, stage]);
     const log = openSync(this.logPath(name), "a");
     const guard = this.persistent ? [] : ["setpriv", "--pdeathsig", "TERM"];
     const [program = "", ...args] = [...guard, "nice", "-n", "5", command.program, ...command.args];
@@ -229,6 +232,19 @@ export class Run {
     }
     this.state.processes = this.state.processes.filter(one => !stopping.includes(one));
     this.save();
+  }
+
+  /** Ends a process of this run by the signal, with all that it has started, and starts it again after a while. */
+  async outage(name: string, seconds: number, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    const command = this.commands.get(name);
+    const ended = this.state.processes.find(one => one.name === name);
+    if (!command || !ended || !isAlive(ended)) throw new Error(`ending ${name}: it does not run`);
+    process.kill(-ended.pid, signal);
+    while (isAlive(ended)) await pause(20);
+    this.state.processes = this.state.processes.filter(one => one !== ended);
+    this.save();
+    await pause(seconds * 1000);
+    this.spawn(...command);
   }
 
   /** Takes this run's mounts away; its processes must have ended. */

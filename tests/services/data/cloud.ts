@@ -7,12 +7,16 @@ import { type Openstack, openstack } from "../index";
 import { servicesDirectory } from "../install";
 import { settled } from "./host-volume";
 
+const notHere = async (name: string): Promise<void> => {
+  throw new Error(`ending ${name}: the cloud of \`npm run services -- up\` is not this process's`);
+};
+
 /** A cloud of its own; with OSBACKUP_SERVICES=up the one of `npm run services -- up`, which goes on afterwards. */
 export async function cloudForTests(): Promise<Openstack> {
   const up = path.join(servicesDirectory(), "up.json");
   if (process.env.OSBACKUP_SERVICES !== "up" || !existsSync(up))
     return openstack({ backends: ["rbd", "nfs"] });
-  return { ...JSON.parse(await readFile(up, "utf8")), stop: async () => {} };
+  return { ...JSON.parse(await readFile(up, "utf8")), outage: notHere, stop: async () => {} };
 }
 
 /** Makes a volume of 1 GiB. */
