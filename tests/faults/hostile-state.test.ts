@@ -67,7 +67,7 @@ describe("a state file that is lost", function () {
   });
 
   it("again and again makes nothing twice", async () => {
-    for (const hour of [1, 2, 3]) {
+    for (const hour of [2, 3]) {
       await stack.upWell(hourOf(hour));
       for (let times = 0; times < 2; times++) {
         stack.loseState();
