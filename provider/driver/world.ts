@@ -107,7 +107,8 @@ function lockWait(environment: NodeJS.ProcessEnv): number | undefined {
   const given = environment.OSBACKUP_LOCK_WAIT_SECONDS;
   if (given === undefined || given === "") return undefined;
   const seconds = Number(given);
-  if (!(seconds >= 0)) throw new ConfigError(`OSBACKUP_LOCK_WAIT_SECONDS is '${given}', give a number of seconds`);
+  if (!(seconds >= 0))
+    throw new ConfigError(`OSBACKUP_LOCK_WAIT_SECONDS is '${given}', give a number of seconds`);
   return seconds;
 }
 

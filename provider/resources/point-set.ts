@@ -129,6 +129,10 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       const present = await store.before(given, state, context);
       if (current && !present.some(point => point.id === current))
         return [`${store.noun} ${shortId(current)} has vanished`];
+      // together with those of other sets, whose run said that it was gone
+      const back = state.removed.map(point => (point as Record<string, unknown>)[store.idKey] as string);
+      const still = present.filter(({ id }) => back.includes(id));
+      if (still.length > 0) return [`${namedPoints(still, store.noun)}: to be removed, and still there`];
       return store.ailing?.(present) ?? [];
     },
 

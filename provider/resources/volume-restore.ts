@@ -14,6 +14,7 @@ import {
 } from "../kubernetes/restored-claim";
 import { isNotFound, parseTime, snapshots, undefinedIfNotFound, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
+import { resticInventoryOf } from "../operations/restic-inventory";
 import { pointsAmong } from "../operations/restic-set";
 import { keepRestored, restoreVolume } from "../operations/restore-volume";
 import type { Repository, ResticSnapshot } from "../restic";
@@ -214,6 +215,10 @@ async function fromCinder(given: Inputs, snapshotId: string, context: Context): 
 async function fromRestic(given: Inputs, context: Context): Promise<Restored> {
   const repository = context.repository(accessOf(given.repository as z.output<typeof repositoryAccess>));
   const wanted = given.resticSnapshotId as string;
+  // the lock of a dead run is in no restore's way, and a login that may only read cannot remove it
+  await resticInventoryOf(repository)
+    .unlockOnce(context.signal)
+    .catch(() => {});
   const all = await repository.snapshots({ signal: context.signal });
   const matching =
     wanted === "latest"

@@ -125,9 +125,7 @@ export function allCases(calls: readonly Call[]): FaultCase[] {
     for (const fault of on === "restic" ? resticFaults : requestFaults)
       if (applies(fault, call)) cases.push({ stage, call: { on, what, nth: 1 }, fault });
   }
-  for (const fault of workFaults)
-    for (const stage of stagesOf[fault] ?? [])
-      cases.push({ stage, fault });
+  for (const fault of workFaults) for (const stage of stagesOf[fault] ?? []) cases.push({ stage, fault });
   return cases;
 }
 

@@ -30,7 +30,9 @@ async function main(): Promise<void> {
       done++;
       if (values.list) console.log(`${titleOf(one)} ${seconds.toFixed(1)} s`);
       if (problems.length > 0)
-        console.log(`FAILED ${titleOf(one)} (${seconds.toFixed(1)} s)\n  ${problems.join("\n  ").replaceAll("\n", "\n    ")}`);
+        console.log(
+          `FAILED ${titleOf(one)} (${seconds.toFixed(1)} s)\n  ${problems.join("\n  ").replaceAll("\n", "\n    ")}`,
+        );
       else if (done % 50 === 0) console.log(`${done} of ${chosen}`);
     },
   });

@@ -46,7 +46,8 @@ export function ownObjects({ cloud, repository }: Scenario): Seen[] {
       };
     }),
   ].flatMap(({ metadata, ...seen }) =>
-    metadata["managed-by"] === "pulumi-openstack-backup" && seen.owner.startsWith("faults/dev/") &&
+    metadata["managed-by"] === "pulumi-openstack-backup" &&
+    seen.owner.startsWith("faults/dev/") &&
     !/2$/.test(seen.owner)
       ? [seen]
       : [],
@@ -148,7 +149,9 @@ export function processes(root: string): string[] {
     try {
       const environment = readFileSync(`/proc/${name}/environ`, "latin1");
       const line = readFileSync(`/proc/${name}/cmdline`, "latin1").replaceAll("\0", " ").trim();
-      return environment.includes(`HOME=${root}/home`) || line.includes(root) ? [`process ${name}: ${line}`] : [];
+      return environment.includes(`HOME=${root}/home`) || line.includes(root)
+        ? [`process ${name}: ${line}`]
+        : [];
     } catch {
       return [];
     }
@@ -212,10 +215,13 @@ export class Watch {
     const now = ownObjects(this.scenario).filter(({ kind, status }) => kind === "restic" && status === "");
     const owners = new Set(this.before.flatMap(({ kind, owner }) => (kind === "restic" ? [owner] : [])));
     for (const owner of owners) {
-      const before = this.before.filter(seen => seen.kind === "restic" && seen.owner === owner && seen.status === "");
+      const before = this.before.filter(
+        seen => seen.kind === "restic" && seen.owner === owner && seen.status === "",
+      );
       const good = now.filter(seen => seen.owner === owner);
       const least = Math.min(before.length, floors.restic ?? 1);
-      if (good.length < least) this.say(`restic ${owner} has ${good.length} good points, fewer than ${least}`);
+      if (good.length < least)
+        this.say(`restic ${owner} has ${good.length} good points, fewer than ${least}`);
       this.oldestFirst(`restic ${owner}`, before, id => good.some(seen => seen.id === id));
     }
   }

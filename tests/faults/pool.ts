@@ -64,7 +64,9 @@ export async function playAll(
           });
           child.once("error", reject);
           child.once("exit", code =>
-            code === 0 ? resolve() : reject(new Error(`a worker of the fault matrix ended with ${code}: ${said}`)),
+            code === 0
+              ? resolve()
+              : reject(new Error(`a worker of the fault matrix ended with ${code}: ${said}`)),
           );
         });
       }),

@@ -1,5 +1,13 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { type Devcloud, makeExt4Image, startDevcloud } from "../../devcloud";
@@ -299,4 +307,5 @@ function copy(from: string, to: string): void {
 }
 
 /** The names of the snapshots in the repository, without asking restic. */
-export const snapshotFiles = (repository: string): string[] => readdirSync(path.join(repository, "snapshots"));
+export const snapshotFiles = (repository: string): string[] =>
+  readdirSync(path.join(repository, "snapshots"));

@@ -1,7 +1,7 @@
-import { Scenario } from "./scenario";
+import type { Call } from "./cases";
 import { type FaultCase, titleOf } from "./cases";
 import { type Pictures, play, record } from "./play";
-import type { Call } from "./cases";
+import { Scenario } from "./scenario";
 
 /** What is sent to a worker: cases, one after the other. */
 export type ToWorker = FaultCase | "end";
@@ -27,7 +27,12 @@ async function main(): Promise<void> {
     }
     const begun = Date.now();
     const late = setTimeout(() => {
-      tell({ kind: "played", one: message, problems: [`it did not end within ${mostSeconds} s`], seconds: mostSeconds });
+      tell({
+        kind: "played",
+        one: message,
+        problems: [`it did not end within ${mostSeconds} s`],
+        seconds: mostSeconds,
+      });
       process.exit(1);
     }, mostSeconds * 1000);
     const problems = await play(scenario, message, pictures).catch((error: Error) => [
