@@ -147,9 +147,13 @@ export function scheduleOf(inputs: {
   return parseSchedule(inputs.schedule, { timeZone: inputs.timeZone ?? "UTC", seed: inputs.owner ?? "" });
 }
 
+/** A clock that was so far ahead was wrong: it must not stop a set until the day that it said. */
+const mostAheadMs = 86_400_000;
+
 /**
  * The slot to converge on: the newest scheduled instant that has passed, never older than the one in the old inputs, so
- * that neither a clock set back nor a changed schedule asks for a point of the past.
+ * that neither a clock set back nor a changed schedule asks for a point of the past; but one that lies more than a day
+ * ahead is let go of.
  */
 export function settleSlot(
   inputs: {
@@ -161,7 +165,8 @@ export function settleSlot(
   olds: { slot?: string | undefined } | undefined,
   now: Date,
 ): string {
-  const old = olds?.slot ?? "";
+  const last = olds?.slot ?? "";
+  const old = Date.parse(last) > now.getTime() + mostAheadMs ? "" : last;
   const schedule = scheduleOf(inputs);
   if (!schedule?.takesPoints || inputs.paused) return old;
   const newest = newestSlot(schedule, now);

@@ -16,9 +16,12 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
   const [removes, removed] = store.verbs;
   const currentOf = (state: O) => state[store.idKey] as string;
 
-  function outputsOf(kept: Decision<P>[], gone: Shown["removed"], own: Own): O {
+  function outputsOf(kept: Decision<P>[], gone: Shown["removed"], own: Own, run?: Run): O {
+    const points = kept.map(({ point }) => point);
+    // the run's own, whatever time another one claims
+    const current = (run && pointOf(points, run)) ?? points.find(({ good }) => good);
     return {
-      ...store.current(kept.find(({ point }) => point.good)?.point),
+      ...store.current(current),
       ...own,
       points: kept.map(({ point, reasons }) => ({
         [store.idKey]: point.id,
@@ -48,8 +51,11 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       return { ...outputsOf([], [], store.own(given, state)), ...(state ? { points: state.points } : {}) };
     const taken = await store.take(given, state, context);
     const { superseded, partial } = taken;
+    const run = { slot: given.slot, trigger: given.trigger, origin: store.originOf?.(given) };
+    const own = pointOf(taken.points, run);
     const { remove } = store.judge(taken.points, given, asOfOf(given, context));
-    const end = await taken.remove(remove);
+    // never the point that was just made, whatever time another one claims
+    const end = await taken.remove(remove.filter(({ point }) => point !== own));
     const gone = new Set(end.removed.map(({ point }) => point.id));
     const left = taken.points.filter(({ id }) => !gone.has(id));
     const outputs = outputsOf(
@@ -60,6 +66,7 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
         because: reasons,
       })),
       taken.own ?? store.own(given, state),
+      run,
     );
     if (taken.words || partial || superseded.length + end.removed.length > 0)
       context.log(
@@ -145,7 +152,8 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       if (state.points.length === 0 && !store.wants(state)) return { id, outputs: outputsOf([], [], own) };
       const present = await store.present(state, context);
       if (present.length === 0 && state.points.length > 0) return undefined;
-      const outputs = outputsOf(explained(present, state, context), state.removed, own);
+      const run = { slot: state.slot, trigger: state.trigger, origin: store.originOf?.(state) };
+      const outputs = outputsOf(explained(present, state, context), state.removed, own, run);
       // an older point does not take the place of a newest one that is gone: what is missing would be forgotten
       const isLost = store.wants(state) && !present.some(point => point.id === currentOf(state));
       return { id, outputs: isLost ? { ...outputs, ...store.current(undefined) } : outputs };

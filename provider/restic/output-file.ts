@@ -1,9 +1,24 @@
 import { randomUUID } from "node:crypto";
+import { constants } from "node:fs";
 import { type FileHandle, open, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ResticError } from "./errors";
 import { LineSplitter } from "./messages";
+
+/** Linux' O_TMPFILE, which Node does not name: a file that never has a name, so that no kill can leave it. */
+const unnamed = 0o20200000;
+
+const openNameless = (): Promise<FileHandle> =>
+  open(tmpdir(), unnamed | constants.O_RDWR | constants.O_APPEND, 0o600);
+
+/** Elsewhere, and on file systems that cannot do it. */
+async function openAndUnlink(): Promise<FileHandle> {
+  const path = join(tmpdir(), `osbackup-output-${randomUUID()}`);
+  const file = await open(path, "ax+", 0o600);
+  await unlink(path);
+  return file;
+}
 
 /** A file without a name that a process writes to and this one reads, while and after it does. */
 export class OutputFile {
@@ -15,11 +30,8 @@ export class OutputFile {
   private constructor(private readonly file: FileHandle) {}
 
   static async open(): Promise<OutputFile> {
-    const path = join(tmpdir(), `osbackup-output-${randomUUID()}`);
     try {
-      const file = await open(path, "ax+", 0o600);
-      await unlink(path);
-      return new OutputFile(file);
+      return new OutputFile(await openNameless().catch(openAndUnlink));
     } catch (error) {
       throw new ResticError("failed", `making a file for restic's output: ${(error as Error).message}`);
     }
