@@ -15,7 +15,8 @@ import { policiesText, policyConfigText } from "./policies-text";
  */
 
 interface JsonSchema {
-  type?: string;
+  /** Of plain types a union is a list. */
+  type?: string | string[];
   description?: string;
   default?: unknown;
   enum?: string[];
@@ -36,9 +37,14 @@ function schemaOf(object: z.ZodType, io: "input" | "output"): JsonSchema {
   return z.toJSONSchema(object, { io, target: "draft-7", unrepresentable: "any" }) as JsonSchema;
 }
 
+/** The parts of a union. */
+const eitherOf = ({ anyOf, type }: JsonSchema): JsonSchema[] | undefined =>
+  Array.isArray(type) ? type.map(one => ({ type: one })) : anyOf;
+
 function typeText(schema: JsonSchema, wrap: (text: string) => string): string {
   if (schema.enum) return schema.enum.map(value => JSON.stringify(value)).join(" | ");
-  if (schema.anyOf) return schema.anyOf.map(one => typeText(one, wrap)).join(" | ");
+  const either = eitherOf(schema);
+  if (either) return either.map(one => typeText(one, wrap)).join(" | ");
   if (schema.type === "integer" || schema.type === "number") return "number";
   if (schema.type === "array") return `${wrap(typeText(schema.items ?? {}, wrap))}[]`;
   if (schema.type === "object" && schema.properties)
@@ -51,7 +57,7 @@ function typeText(schema: JsonSchema, wrap: (text: string) => string): string {
       .join("; ")} }`;
   if (schema.type === "object" && typeof schema.additionalProperties === "object")
     return `Record<string, ${wrap(typeText(schema.additionalProperties, wrap))}>`;
-  return schema.type ?? "unknown";
+  return (schema.type as string | undefined) ?? "unknown";
 }
 
 const input = (text: string) => `pulumi.Input<${text}>`;
@@ -226,12 +232,13 @@ function rows(key: string, field: JsonSchema, required: boolean): string[] {
 
 function shortType(schema: JsonSchema): string {
   if (schema.enum) return schema.enum.map(value => `"${value}"`).join(" or ");
-  if (schema.anyOf) return schema.anyOf.map(shortType).join(" or ");
+  const either = eitherOf(schema);
+  if (either) return either.map(shortType).join(" or ");
   if (schema.type === "array") return `list of ${shortType(schema.items ?? {})}`;
-  if (schema.type === "object" && schema.properties && Object.keys(schema.properties).length < 8)
+  if (schema.type === "object" && schema.properties && Object.keys(schema.properties).length < 10)
     return `{${Object.keys(schema.properties).join(", ")}}`;
   if (schema.type === "object" && !schema.properties) return "map of strings";
-  return schema.type ?? "any";
+  return (schema.type as string | undefined) ?? "any";
 }
 
 function cell(text: string): string {

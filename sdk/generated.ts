@@ -552,6 +552,10 @@ export interface ResticBackupInputs {
   exclude?: pulumi.Input<pulumi.Input<string>[] | undefined>;
   /** What may be unreadable in a backup that still counts as good: how many files, or patterns of their paths such as '/var/lib/docker/**' or '*.sock'. Without it any such file makes the point partial. */
   allowUnreadable?: pulumi.Input<number | pulumi.Input<string>[] | undefined>;
+  /** Which points may have less than half the files or bytes of the good one before: true, all; an instant (ISO 8601, such as the slot of a point), those up to it. Default false: such a point is kept and does not count as good. */
+  allowShrink?: pulumi.Input<boolean | string | undefined>;
+  /** Ids of restic snapshots, or their first 8 digits, that are points of this set though its state does not know them. Snapshots with its mark that nobody knows count for nothing: whoever has the password can write them. */
+  adoptIds?: pulumi.Input<pulumi.Input<string>[] | undefined>;
   /** restic's host name, the same in every run. Default: the set's name. */
   host?: pulumi.Input<string | undefined>;
   /** Which restic snapshots are kept. Default: all. */
@@ -600,9 +604,12 @@ export interface ResticBackupOutputs {
   /** All points of the set in the repository, newest first, each with why it is kept. */
   points: {
     resticSnapshotId: string;
+    original?: string | undefined;
     slot?: string | undefined;
     takenAt: string;
     good: boolean;
+    filesTotal?: number | undefined;
+    bytesTotal?: number | undefined;
     keptBecause: string[];
   }[];
   /** What the last run forgot, and why. */

@@ -4,7 +4,7 @@ import { ConfigError, parseTime, type ServiceType, type Session } from "../opens
 import { originOf } from "../operations/image-set";
 import { inventoryOf, type Marked } from "../operations/inventory";
 import { nearest } from "../operations/nearest";
-import { partialTag, resticPoints, unprovenTag } from "../operations/restic-set";
+import { resticPoints, worthOf } from "../operations/restic-set";
 import type { RepositoryAccess } from "../restic";
 
 /** One recovery point, wherever it is. Instants are ISO 8601 in UTC. */
@@ -125,14 +125,14 @@ export async function hasService(session: Session, service: ServiceType): Promis
 }
 
 async function repositoryPoints(world: World, url: string): Promise<ListedPoint[]> {
-  const found = await resticPoints(world.repository(accessFromEnvironment(url)), undefined);
+  const found = await resticPoints(world.repository(accessFromEnvironment(url)));
   return found.map(point => ({
     where: "restic",
     owner: point.owner,
     id: point.id.slice(0, 8),
     slot: point.slot ?? "",
     takenAt: point.takenAt,
-    status: point.good ? "good" : point.tags.includes(unprovenTag) ? unprovenTag : partialTag,
+    status: worthOf(point.tags),
     set: fromTags(point.tags)?.set ?? "",
     name: "",
     ...(point.trigger !== undefined && { trigger: point.trigger }),

@@ -1,18 +1,24 @@
-import { instant, type Mark, toTags } from "../base/marks";
+import { instant, type Mark, metadataKeys, toTags } from "../base/marks";
 import { UndoList, undoSignal } from "../base/undo-list";
 import type { MovedBackup, Mover } from "../movers/mover";
-import type { Session } from "../openstack";
+import { type Session, snapshots } from "../openstack";
 import type { Volume } from "../openstack/volumes";
 import type { Repository } from "../restic";
-import { leavesSnapshot, noteBegun, noteProven, tagPoints } from "./proof";
+import { type Figures, selectionTag, tagValue } from "./figures";
+import { inventoryOf } from "./inventory";
+import type { Members } from "./members";
+import { copiedAs, leavesSnapshot, noteBegun, noteProven, pointsOf, tagPoints } from "./proof";
 import { recover } from "./recover";
 import { resticInventoryOf } from "./restic-inventory";
-import { asPoint, partialTag, type ResticPoint } from "./restic-set";
+import { asPoint, partialTag, type ResticPoint, shrinkAllowedTag } from "./restic-set";
 import type { Decision } from "./retention";
-import { pointOf, supersededBy } from "./set-point";
-import { markCopied, points, removePoint, type SnapshotSet } from "./snapshot-set";
+import { isOfRun, pointOf, supersededBy } from "./set-point";
+import { allowedAmong, type Shrink, shrinkIn, shrinkOf, shrinkTags } from "./shrink";
+import { points, removePoint, type SnapshotSet } from "./snapshot-set";
 import { ensureTemporaryVolume, releaseTemporaryVolumes, type TemporaryVolumeSpec } from "./temporary-volume";
 import { type AllowUnreadable, isAllowed } from "./unreadable";
+import { isCovered, type Until } from "./until";
+import { describePoint } from "./words";
 
 /** One run of a ResticBackup. */
 export interface BackUpVolume {
@@ -23,6 +29,8 @@ export interface BackUpVolume {
   mark: Mark;
   /** Whose points make up the set: the mark's owner and those it had before. */
   owners: readonly string[];
+  /** Tells the set's points from snapshots that others have given its mark. */
+  members: Members;
   temporaryVolume: TemporaryVolumeSpec;
   /** The volume that the stack already made for this snapshot, when it is known. */
   temporaryVolumeId?: string | undefined;
@@ -39,6 +47,10 @@ export interface BackUpVolume {
   timeoutSeconds: number;
   /** Of the files that cannot be read, those that are no reason to call the point partial. */
   allowUnreadable?: AllowUnreadable | undefined;
+  /** Points that may have far less in them than the good one before. */
+  allowShrink?: Until | undefined;
+  /** What the state knows of a point: what its backup counted, and what of the volume it has. */
+  remembered: (point: ResticPoint) => { figures?: Figures | undefined; selection?: string | undefined };
   now: Date;
   log: (line: string) => void;
   signal?: AbortSignal | undefined;
@@ -48,6 +60,8 @@ export interface BackUpVolume {
 export interface BackedUp {
   /** Absent when the point of this run existed already; `partial` where files could not be read that must be. */
   moved?: MovedBackup;
+  /** The point of this run where it has far less in it than the good one before, which nobody has allowed. */
+  shrunk?: { point: ResticPoint; shrink: Shrink };
   /** All points of the set, newest first. */
   points: ResticPoint[];
   /** Unfinished points of the same run that were forgotten. */
@@ -78,14 +92,16 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
     );
   undo.add("the temporary volume", () => (speaksForItself(copy) ? cleanUpAndRelease(run) : keepVolume(run)));
   try {
-    const before = await recover(run);
+    const before = await allowShrunk(await recover(run), run);
     const done = pointOf(before, run.mark);
-    if (done) {
+    const shrunk = done ? undefined : shrunkBefore(before, run);
+    if (done ?? shrunk) {
       copy = "present";
-      await noteCopied(run);
+      // the mark alone is not enough to let the Cinder points before go
+      if (done && !done.adopted) await noteCopied(run, done.id, true);
       await cleanUpAndRelease(run);
       await releaseEarlier(run);
-      return { points: before, superseded: [] };
+      return { points: before, superseded: [], ...(shrunk ? { shrunk } : {}) };
     }
     const { volume } = await ensureTemporaryVolume(run.session, run.temporaryVolume, run);
     await noteBegun(run.session, volume, { takenAt: instant(run.takenAt), now: run.now }, run.signal);
@@ -100,7 +116,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
         paths: run.paths,
         exclude: run.exclude,
         host: run.host,
-        tags: toTags(run.mark),
+        tags: [...toTags(run.mark), selectionTag(run)],
         time: run.takenAt,
         timeoutSeconds: run.timeoutSeconds,
         log: run.log,
@@ -111,25 +127,90 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
         throw error;
       });
     copy = "present";
-    const made = asPoint({ id: moved.snapshotId, tags: moved.tags, time: run.takenAt });
-    if (!made) throw new Error(`backing up set ${run.mark.set}: snapshot ${moved.snapshotId} has no mark`);
+    const listed = asPoint({ id: moved.snapshotId, tags: moved.tags, time: run.takenAt });
+    if (!listed) throw new Error(`backing up set ${run.mark.set}: snapshot ${moved.snapshotId} has no mark`);
+    let made = { ...listed, figures: figuresOf(moved) };
+    run.members.note(made);
     await resticInventoryOf(repository).noteMade(made);
     moved.partial &&= !isAllowed(moved, run.allowUnreadable);
-    if (moved.partial) {
+    const shrink = moved.partial ? undefined : await shrinkSince(before, made, run);
+    const marks = moved.partial ? [partialTag] : shrink ? shrinkTags(shrink) : [];
+    if (marks.length > 0) {
       copy = "unfinished";
-      const marked = await tagPoints(repository, [moved.snapshotId], partialTag, run.owners, run.signal);
+      const tagged = (await tagPoints([made], marks, run)).get(made.id);
       copy = "present";
-      moved.snapshotId = marked.find(({ id }) => !before.some(old => old.id === id))?.id ?? moved.snapshotId;
+      made = { ...made, ...tagged, figures: made.figures };
+      moved.snapshotId = made.id;
     }
-    if (!moved.partial) await noteCopied(run);
+    await noteCopied(run, made.id, marks.length === 0);
     await releaseProven(run, volume);
     await releaseEarlier(run);
     const superseded = await forgetSuperseded(run, supersededBy(run.mark, before).superseded);
-    return { moved, points: await resticInventoryOf(repository).points(run.owners, run.signal), superseded };
+    const present = await pointsOf(run);
+    return {
+      moved,
+      points: present.map(point => (point.id === made.id ? { ...point, figures: made.figures } : point)),
+      superseded,
+      ...(shrink ? { shrunk: { point: made, shrink } } : {}),
+    };
   } catch (error) {
     throw await undo.undo(error);
   }
 }
+
+const figuresOf = ({ filesTotal, bytesTotal }: MovedBackup): Figures => ({ filesTotal, bytesTotal });
+
+/** Takes the mark off shrunk points that somebody has allowed since, and returns the points as they are then. */
+async function allowShrunk(points: ResticPoint[], run: BackUpVolume): Promise<ResticPoint[]> {
+  const allowed = allowedAmong(points, run.allowShrink);
+  if (allowed.length === 0) return points;
+  await tagPoints(allowed, [shrinkAllowedTag], run);
+  run.log(`allowShrink counts ${allowed.map(describePoint).join(", ")} as good`);
+  return pointsOf(run);
+}
+
+/** The shrunk point that an earlier attempt at this run has made of the same data: another would be the same. */
+function shrunkBefore(points: readonly ResticPoint[], run: BackUpVolume): BackedUp["shrunk"] {
+  for (const point of points) {
+    const shrink = shrinkIn(point);
+    const isSame =
+      isOfRun(point, run.mark) &&
+      point.takenAt === instant(run.takenAt) &&
+      selectionTag(run) === `selection=${tagValue(point.tags, "selection")}`;
+    if (shrink && isSame) return { point, shrink };
+  }
+  return undefined;
+}
+
+/** Compares a point with the newest good one before it, as far as that one is of the same things. */
+async function shrinkSince(
+  before: readonly ResticPoint[],
+  made: ResticPoint & { figures: Figures },
+  run: BackUpVolume,
+): Promise<Shrink | undefined> {
+  const last = before.find(point => point.good && isOfOneSource(point, made));
+  if (!last || isCovered(made, run.allowShrink)) return undefined;
+  const { figures = last.figures, selection } = run.remembered(last);
+  const tagged = tagValue(last.tags, "selection");
+  const isSame =
+    tagValue(last.tags, "content") === tagValue(made.tags, "content") &&
+    (tagged === undefined ? selection : `selection=${tagged}`) === selectionTag(run);
+  if (!isSame) {
+    run.log(`not compared with ${describePoint(last)}: paths, exclude or content have changed`);
+    return undefined;
+  }
+  try {
+    const known = figures ?? (await run.repository.measure(last.id, { signal: run.signal }));
+    return shrinkOf(made.figures, { point: last, figures: known });
+  } catch (error) {
+    run.signal?.throwIfAborted();
+    run.log(`warning: not compared with ${describePoint(last)}: ${(error as Error).message}`);
+    return undefined;
+  }
+}
+
+const isOfOneSource = (a: ResticPoint, b: ResticPoint): boolean =>
+  a.origin === undefined || b.origin === undefined || a.origin === b.origin;
 
 /** Those that are gone then. Where nothing can be forgotten they stay. */
 async function forgetSuperseded(
@@ -190,13 +271,26 @@ async function releaseProven(run: BackUpVolume, volume: Volume): Promise<void> {
   }
 }
 
-/** Lets the set's retention count the point. It is in the repository even where this cannot be written now. */
-async function noteCopied(run: BackUpVolume): Promise<void> {
+/**
+ * Writes on the Cinder snapshot what became of its data: that tells the point from others if this run is killed, and lets
+ * the snapshot's set count a good one. The point is in the repository even where this cannot be written now.
+ */
+async function noteCopied(run: BackUpVolume, resticSnapshotId: string, isGood: boolean): Promise<void> {
   const id = run.temporaryVolume.snapshotId;
-  if (!run.source) return;
-  await markCopied(run.source, id).catch((error: Error) =>
-    run.log(`snapshot ${id} is not marked as copied, older points stay: ${error.message}`),
-  );
+  const inventory = inventoryOf(run.session);
+  try {
+    const found = (await inventory.ownSnapshots(() => true)).find(({ row }) => row.id === id);
+    const metadata = {
+      ...copiedAs(run.mark.owner, resticSnapshotId),
+      ...(isGood && run.source && found?.mark.copy === "awaited" ? { [metadataKeys.copy]: "proven" } : {}),
+    };
+    const isWritten = Object.entries(metadata).every(([key, value]) => found?.row.metadata?.[key] === value);
+    if (!found || isWritten) return;
+    await snapshots.setMetadata(run.session, id, metadata);
+    await inventory.noteSnapshot({ ...found.row, metadata: { ...found.row.metadata, ...metadata } });
+  } catch (error) {
+    run.log(`snapshot ${id} is not marked as copied, older points stay: ${(error as Error).message}`);
+  }
 }
 
 /**

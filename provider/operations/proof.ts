@@ -1,10 +1,12 @@
+import { createHash } from "node:crypto";
 import { instant, metadataKeys } from "../base/marks";
 import { type Session, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
 import { type Repository, ResticError } from "../restic";
 import { inventoryOf } from "./inventory";
+import type { Members, Proof } from "./members";
 import { resticInventoryOf } from "./restic-inventory";
-import { type ResticPoint, resticPoints, unprovenTag } from "./restic-set";
+import { type ResticPoint, unprovenTag } from "./restic-set";
 import { describePoint } from "./words";
 
 /**
@@ -55,8 +57,15 @@ export interface Proving {
   temporaryVolume: { owner: string };
   repository: Repository;
   owners: readonly string[];
+  members: Members;
   log: (line: string) => void;
   signal?: AbortSignal | undefined;
+}
+
+/** The points of a run's set as the repository has them, newest first. */
+export async function pointsOf(run: Pick<Proving, "repository" | "owners" | "members" | "signal">) {
+  const marked = await resticInventoryOf(run.repository).marked(run.owners, run.signal);
+  return (await run.members.among(marked)).points;
 }
 
 /**
@@ -64,30 +73,18 @@ export interface Proving {
  * points as they are then.
  */
 export async function markUnproven(points: ResticPoint[], run: Proving): Promise<ResticPoint[]> {
-  const begun = await inventoryOf(run.session).volumes(run.temporaryVolume.owner, "temporary");
-  // one that is being deleted was released
-  const open = new Set(
-    begun.flatMap(({ row }) => (row.status === "deleting" ? [] : (row.metadata?.[backingUpKey] ?? []))),
-  );
+  const open = await begunBackups(run.session, run.temporaryVolume.owner);
   const unproven = points.filter(point => point.good && open.has(point.takenAt));
   if (unproven.length === 0) return points;
-  const marked = await tagPoints(
-    run.repository,
-    unproven.map(({ id }) => id),
-    unprovenTag,
-    run.owners,
-    run.signal,
-  );
-  const isNew = ({ id }: ResticPoint) => !points.some(old => old.id === id);
+  const tagged = await tagPoints(unproven, [unprovenTag], run);
   for (const point of unproven) {
-    // restic writes a snapshot anew to tag it
-    const now = marked.find(other => isNew(other) && other.takenAt === point.takenAt);
+    const now = tagged.get(point.id);
     run.log(
       `restic snapshot ${describePoint(point)} is not proven: its run was ended early` +
         `${now ? `; it is kept as ${now.id.slice(0, 8)}, marked '${unprovenTag}'` : ""}`,
     );
   }
-  return marked;
+  return pointsOf(run);
 }
 
 /** Whether an operation failed with a snapshot in the repository that is not proven, or should not be there. */
@@ -97,25 +94,70 @@ export function leavesSnapshot(error: unknown): boolean {
   return false;
 }
 
+/** Of what instants the backups are that a temporary volume speaks of; one that is being deleted was released. */
+async function begunBackups(session: Session, owner: string): Promise<Set<string>> {
+  const begun = await inventoryOf(session).volumes(owner, "temporary");
+  return new Set(
+    begun.flatMap(({ row }) => (row.status === "deleting" ? [] : (row.metadata?.[backingUpKey] ?? []))),
+  );
+}
+
 /**
- * Tags points and returns what is there then; the tagged ones have new ids. On an append-only store restic fails after
- * it has written the tagged ones, which is enough.
+ * On a Cinder snapshot, for each set that has it in a repository: the restic snapshot that its data became. Who may only
+ * write to the repository cannot write it, so it tells the point of a killed run from one that somebody else has put there.
+ */
+const copiedAsKey = (owner: string): string =>
+  `osbackup-copied-as-${createHash("sha256").update(owner).digest("hex").slice(0, 12)}`;
+
+/** What to write on the Cinder snapshot of a point that a run has made. */
+export const copiedAs = (owner: string, id: string): Record<string, string> => ({ [copiedAsKey(owner)]: id });
+
+/** What the cloud knows of the points of a set. */
+export async function proofOf(
+  session: Session,
+  owners: readonly string[],
+  temporaryVolume: { owner: string } | undefined,
+): Promise<Proof> {
+  const keys = owners.map(copiedAsKey);
+  const snapshots = await inventoryOf(session).ownSnapshots(mark => mark.role === "recovery-point");
+  return {
+    ids: new Set(snapshots.flatMap(({ row }) => keys.flatMap(key => row.metadata?.[key] ?? []))),
+    begun: temporaryVolume ? await begunBackups(session, temporaryVolume.owner) : new Set(),
+  };
+}
+
+/**
+ * Tags points; returns what each is now, by its id before: restic writes a snapshot anew to tag it. On an append-only
+ * store restic fails after it has written the tagged ones, which is enough.
  */
 export async function tagPoints(
-  repository: Repository,
-  ids: string[],
-  tag: string,
-  owners: readonly string[],
-  signal: AbortSignal | undefined,
-): Promise<ResticPoint[]> {
-  const failure = await repository.addTags(ids, [tag], { signal }).then(
+  points: readonly Pick<ResticPoint, "id" | "writtenFor">[],
+  tags: string[],
+  { repository, owners, members, signal }: Pick<Proving, "repository" | "owners" | "members" | "signal">,
+): Promise<Map<string, ResticPoint>> {
+  const ids = points.map(({ id }) => id);
+  const inventory = resticInventoryOf(repository);
+  const before = new Set((await inventory.marked(owners, signal)).map(({ id }) => id));
+  const failure = await repository.addTags(ids, tags, { signal }).then(
     () => undefined,
     (error: unknown) => error,
   );
-  resticInventoryOf(repository).lookAgain();
-  const points = await resticPoints(repository, owners, signal);
+  inventory.lookAgain();
+  const written = (await inventory.marked(owners, signal)).filter(point => !before.has(point.id));
+  const tagged = new Map<string, ResticPoint>();
+  for (const { id, writtenFor } of points) {
+    const now = written.find(
+      other =>
+        (other.writtenFor === id || (writtenFor !== undefined && other.writtenFor === writtenFor)) &&
+        tags.every(tag => other.tags.includes(tag)),
+    );
+    if (!now) continue;
+    members.note(now);
+    tagged.set(id, now);
+  }
   // restic 0.14 ends well even where it could write nothing
-  const left = points.filter(point => ids.includes(point.id)).map(({ id }) => id);
-  if (left.length > 0) throw failure ?? new Error(`tagging ${left.join(", ")} as ${tag}: it has no such tag`);
-  return points;
+  const left = ids.filter(id => !tagged.has(id));
+  if (left.length > 0)
+    throw failure ?? new Error(`tagging ${left.join(", ")} as ${tags[0]}: it has no such tag`);
+  return tagged;
 }

@@ -1,5 +1,5 @@
 import { isKind } from "../restic";
-import { markUnproven, type Proving } from "./proof";
+import { markUnproven, type Proving, pointsOf } from "./proof";
 import { resticInventoryOf } from "./restic-inventory";
 import type { ResticPoint } from "./restic-set";
 
@@ -10,10 +10,7 @@ import type { ResticPoint } from "./restic-set";
 export async function recover(run: Proving): Promise<ResticPoint[]> {
   const inventory = resticInventoryOf(run.repository);
   // locks in the repository
-  const [points] = await Promise.all([
-    inventory.points(run.owners, run.signal),
-    inventory.unlockOnce(run.signal),
-  ]).catch(error => {
+  const [points] = await Promise.all([pointsOf(run), inventory.unlockOnce(run.signal)]).catch(error => {
     if (!isKind(error, "no-repository")) throw error;
     throw new Error(
       `there is no repository at ${run.repository.url}; is it mounted? A ResticRepository makes one, when it is created`,

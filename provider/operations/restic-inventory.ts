@@ -1,5 +1,5 @@
 import type { Repository } from "../restic";
-import { type ResticPoint, resticPoints } from "./restic-set";
+import { markedSnapshots, type ResticPoint } from "./restic-set";
 
 /** The one inventory of a repository. */
 export const resticInventoryOf = (repository: Repository): ResticInventory =>
@@ -22,9 +22,9 @@ class ResticInventory {
 
   constructor(private readonly repository: Repository) {}
 
-  /** The points of these owners, newest first. */
-  async points(owners: readonly string[], signal?: AbortSignal): Promise<ResticPoint[]> {
-    this.look ??= resticPoints(this.repository, undefined, signal);
+  /** The snapshots with the mark of these owners, whoever wrote them, newest first: `Members` tells the points among them. */
+  async marked(owners: readonly string[], signal?: AbortSignal): Promise<ResticPoint[]> {
+    this.look ??= markedSnapshots(this.repository, signal);
     const { look } = this;
     // one that failed is made again the next time
     look.catch(() => this.look === look && this.lookAgain());
@@ -115,5 +115,5 @@ class ResticInventory {
 
 /** One that a mark was written for would count again without it. */
 function withOriginals(points: readonly ResticPoint[]): string[] {
-  return points.flatMap(({ id, original }) => (original ? [original, id] : [id]));
+  return points.flatMap(({ id, originals }) => [...(originals ?? []), id]);
 }

@@ -1,4 +1,4 @@
-import { fromMetadata, instant, type Mark, metadataKeys, runKey, toMetadata } from "../base/marks";
+import { fromMetadata, instant, type Mark, runKey, toMetadata } from "../base/marks";
 import { UndoList, undoSignal } from "../base/undo-list";
 import { inCindersWords } from "../cinder/cinders-words";
 import { removeUntilGone } from "../cinder/remove";
@@ -155,14 +155,4 @@ export async function removePoint(set: SnapshotSet, id: string): Promise<void> {
     signal: set.signal,
   });
   await inventoryOf(set.session).noteGone(id);
-}
-
-/** Writes on a set's point that its copy in a repository is proven. A point that is gone has nothing to be told. */
-export async function markCopied(set: SnapshotSet, id: string): Promise<void> {
-  const inventory = inventoryOf(set.session);
-  const found = (await inventory.snapshots(set.owner, set.volumeId)).find(({ row }) => row.id === id);
-  if (found?.mark.copy !== "awaited") return;
-  const metadata = { [metadataKeys.copy]: "proven" satisfies Copy };
-  await snapshots.setMetadata(set.session, id, metadata);
-  await inventory.noteSnapshot({ ...found.row, metadata: { ...found.row.metadata, ...metadata } });
 }

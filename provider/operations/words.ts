@@ -3,11 +3,18 @@ import type { Decision, Point } from "./retention";
 
 /** The words in which a set says what becomes of its points: one line before a run, one after it. */
 
-/** A point as people know it. */
-export function describePoint(point: { id: string; time: Date; slot?: string | undefined }): string {
-  // Without a schedule the slot is "".
-  return `${point.id.slice(0, 8)} of ${point.slot || instant(point.time)}`;
+/** What names a point. */
+export interface PointName {
+  id: string;
+  time: Date;
+  slot?: string | undefined;
 }
+
+/** A point as people know it. */
+export const describePoint = (point: PointName): string => `${point.id.slice(0, 8)} of ${whenOf(point)}`;
+
+/** The slot of a point, or when its data was captured. Without a schedule the slot is "". */
+export const whenOf = ({ slot, time }: PointName): string => slot || instant(time);
 
 /** An id as a message shows it: restic's are long, and known by their first eight characters. */
 export function shortId(id: string): string {
@@ -39,3 +46,6 @@ export function namedPoints(
   const named = points.length > 0 ? `: ${points.map(describePoint).join(", ")}` : "";
   return `${points.length} ${points.length === 1 ? one : many}${named}`;
 }
+
+/** `1 file`, `3 files`. */
+export const count = (number: number, one: string): string => `${number} ${one}${number === 1 ? "" : "s"}`;

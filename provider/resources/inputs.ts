@@ -104,6 +104,15 @@ export function setNameOf(given: { set?: string | undefined; owner: string }): s
   return given.set ?? given.owner.split("/").slice(2).join("/") ?? given.owner;
 }
 
+const anInstant = "an instant as ISO 8601 with its zone, '2026-11-22T10:00:00Z'";
+const isInstant = (text: string): boolean => z.iso.datetime({ offset: true }).safeParse(text).success;
+
+/** All points, or those up to an instant, as `Until`. */
+export const until = z.union(
+  [z.boolean(), z.string().refine(isInstant, `must be true, or ${anInstant}`)],
+  `must be true, or ${anInstant}`,
+);
+
 /** Who reads and writes the volume. */
 export const mover = z
   .enum(Object.keys(movers) as [MoverName])

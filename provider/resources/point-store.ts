@@ -69,7 +69,7 @@ export interface PointStore<G extends Given, O extends Shown, P extends SetPoint
   /** The points that the coming run will find, newest first, as far as they can be known before it. */
   before(given: G, state: (G & O) | undefined, context: Context): Promise<P[]>;
   /** The points that are there, newest first. */
-  present(state: G, context: Context): Promise<P[]>;
+  present(state: G & O, context: Context): Promise<P[]>;
   /** When the data of the run's point is captured: what retention counts back from where there is no slot. */
   momentOf(given: G, context: Context): Date;
   judge(points: readonly P[], given: G, asOf: Date): Judged<P>;

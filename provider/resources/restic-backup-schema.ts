@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { deletionPolicy, mover, moverOptions, owner, place, retention, set } from "./inputs";
+import { deletionPolicy, mover, moverOptions, owner, place, retention, set, until } from "./inputs";
 import { repositoryAccess } from "./repository-access";
 
 export const inputs = z.object({
@@ -68,6 +68,19 @@ export const inputs = z.object({
         "such as '/var/lib/docker/**' or '*.sock'. Without it any such file makes the point partial.",
     )
     .optional(),
+  allowShrink: until
+    .describe(
+      "Which points may have less than half the files or bytes of the good one before: true, all; an instant (ISO 8601, " +
+        "such as the slot of a point), those up to it. Default false: such a point is kept and does not count as good.",
+    )
+    .optional(),
+  adoptIds: z
+    .array(z.string().regex(/^[0-9a-f]{8,64}$/, "must be a restic id, or its first 8 digits or more"))
+    .describe(
+      "Ids of restic snapshots, or their first 8 digits, that are points of this set though its state does not know them. " +
+        "Snapshots with its mark that nobody knows count for nothing: whoever has the password can write them.",
+    )
+    .optional(),
   host: z
     .string()
     .min(1)
@@ -109,9 +122,15 @@ export const outputs = z.object({
     .array(
       z.object({
         resticSnapshotId: z.string(),
+        original: z
+          .string()
+          .optional()
+          .describe("The snapshot that it was written for, to carry other tags."),
         slot: z.string().optional(),
         takenAt: z.string(),
         good: z.boolean(),
+        filesTotal: z.number().optional().describe("Files in it; absent where that is not known."),
+        bytesTotal: z.number().optional().describe("Their bytes."),
         keptBecause: z.array(z.string()),
       }),
     )

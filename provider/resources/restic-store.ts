@@ -1,10 +1,14 @@
 import { instant, runKey } from "../base/marks";
 import { type BackUpVolume, backUpVolume } from "../operations/back-up-volume";
 import { partialWords, runWords } from "../operations/backup-words";
+import { selectionTag } from "../operations/figures";
+import { Members, type Remembered } from "../operations/members";
+import { proofOf } from "../operations/proof";
 import { resticInventoryOf } from "../operations/restic-inventory";
-import { type ResticPoint, resticPoints } from "../operations/restic-set";
+import { markedSnapshots, type ResticPoint } from "../operations/restic-set";
 import type { Decision, Retention } from "../operations/retention";
 import { decide } from "../operations/set-point";
+import { shrinkWords } from "../operations/shrink";
 import { isKind, type Repository } from "../restic";
 import { setNameOf } from "./inputs";
 import { markOf } from "./point-set";
@@ -45,13 +49,21 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
   // a repository that is not known or not there yet holds none
   async before(given, state, context) {
     if (given.repository === undefined || hasUnknown(given.repository)) return [];
-    const known = resticInventoryOf(repositoryOf(given, context)).points(ownersOf(given), context.signal);
-    return known.catch(error => {
+    const known = resticInventoryOf(repositoryOf(given, context)).marked(ownersOf(given), context.signal);
+    const marked = await known.catch(error => {
       if (state === undefined && isKind(error, "no-repository")) return [];
       throw error;
     });
+    return (await membersOf(given, state, context).among(marked)).points.map(remembering(state));
   },
-  present: (state, context) => resticPoints(repositoryOf(state, context), ownersOf(state), context.signal),
+  async present(state, context) {
+    const all = await markedSnapshots(repositoryOf(state, context), context.signal);
+    const owners = ownersOf(state);
+    const { points } = await membersOf(state, state, context).among(
+      all.filter(({ owner }) => owners.includes(owner)),
+    );
+    return points.map(remembering(state));
+  },
   judge: (points, { retention, timeZone }, asOf) =>
     decide(points, retention as Retention | undefined, { asOf, timeZone }),
 
@@ -62,9 +74,13 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
     await context.mover(state).cleanup({ owner: state.owner, log: context.log });
   },
 
-  coming: ({ owner }) => ({ owner, tags: [] }),
+  coming: ({ owner }) => ({ owner, tags: [], tree: "" }),
   announce: ({ slot }) => `will back up the recovery point of ${slot || "this run"} into the repository`,
-  describe: ({ good }) => ({ good }),
+  describe: ({ good, writtenFor, figures }) => ({
+    good,
+    ...(writtenFor === undefined ? {} : { original: writtenFor }),
+    ...figures,
+  }),
   wasGood: ({ good }) => good,
   current: point => ({ resticSnapshotId: point?.id ?? "" }),
   own: (_given, state) => ({
@@ -78,7 +94,7 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
     durationSeconds: state?.durationSeconds ?? 0,
     readBy: state?.readBy ?? "",
   }),
-  isElsewhere: (given, state) => given.repository?.url !== state.repository.url,
+  isElsewhere,
 };
 
 async function take(
@@ -91,8 +107,13 @@ async function take(
   const begun = Date.now();
   try {
     const run = runOf(given, state, repository, context);
-    const { moved, points, superseded } = await backUpVolume(run);
-    const partial = moved?.partial ? partialWords(moved, points) : undefined;
+    const { moved, points: present, superseded, shrunk } = await backUpVolume(run);
+    const points = present.map(remembering(state));
+    const partial = shrunk
+      ? shrinkWords(shrunk.point, shrunk.shrink)
+      : moved?.partial
+        ? partialWords(moved, points)
+        : undefined;
     const words = partial === undefined ? runWords(moved, points, given) : undefined;
     return {
       points,
@@ -101,7 +122,7 @@ async function take(
       partial,
       own: moved
         ? {
-            phase: moved.partial ? "PartiallyFailed" : "Succeeded",
+            phase: partial === undefined ? "Succeeded" : "PartiallyFailed",
             message: partial ?? words ?? "",
             startedAt: instant(context.now),
             // on the clock that `now` is of
@@ -112,7 +133,11 @@ async function take(
             durationSeconds: Math.round(moved.durationSeconds * 1000) / 1000,
             readBy: moved.how,
           }
-        : { ...resticStore.own(given, state), phase: "Succeeded" },
+        : {
+            ...resticStore.own(given, state),
+            phase: partial === undefined ? "Succeeded" : "PartiallyFailed",
+            ...(partial === undefined ? {} : { message: partial }),
+          },
       remove: decisions => forget(repository, decisions, isOver, context),
     };
   } catch (error) {
@@ -142,6 +167,7 @@ function runOf(
     repository,
     mark: markOf({ ...given, origin: given.source?.volumeId }, state, takenAt),
     owners: ownersOf(given),
+    members: membersOf(given, state, context),
     temporaryVolume: {
       ...temporaryVolume,
       set: setNameOf(given),
@@ -166,6 +192,11 @@ function runOf(
     takenAt,
     timeoutSeconds: given.timeoutSeconds,
     allowUnreadable: given.allowUnreadable,
+    allowShrink: given.allowShrink,
+    remembered: point => ({
+      figures: remembering(state)(point).figures,
+      selection: state && selectionTag(state),
+    }),
     now: context.now,
     log,
     signal,
@@ -198,6 +229,47 @@ function repositoryOf(given: Inputs, context: Context): Repository {
   return context.repository(accessOf(given.repository));
 }
 
+/** What tells the set's points from snapshots that others have given its mark. */
+function membersOf(given: Inputs, state: BackupState | undefined, context: Context): Members {
+  const owners = ownersOf(given);
+  const times = [context.now.getTime(), Date.parse(given.slot), Date.parse(state?.slot ?? "")];
+  const volume = hasUnknown(given.temporaryVolume) ? state?.temporaryVolume : given.temporaryVolume;
+  return new Members({
+    owners,
+    remembered: state === undefined || isElsewhere(given, state) ? undefined : rememberedBy(state),
+    adoptIds: given.adoptIds,
+    latest: new Date(Math.max(...times.filter(time => !Number.isNaN(time)))),
+    proof: () => proofOf(context.session(given), owners, volume),
+  });
+}
+
+/** What was to be forgotten and is still there is the set's too. */
+const rememberedBy = ({ points, removed }: BackupState): Remembered[] => [
+  ...points,
+  ...removed.map(({ resticSnapshotId }) => ({ resticSnapshotId })),
+];
+
+/** With what the state knows that the repository does not. */
+function remembering(state: BackupState | undefined): (point: ResticPoint) => ResticPoint {
+  const known = new Map(state?.points.map(point => [point.resticSnapshotId, point]));
+  return point => {
+    if (point.figures) return point;
+    const { filesTotal, bytesTotal } = known.get(point.id) ?? known.get(point.writtenFor ?? "") ?? {};
+    if (filesTotal !== undefined && bytesTotal !== undefined)
+      return { ...point, figures: { filesTotal, bytesTotal } };
+    // of a version that kept them of the last backup alone
+    const isLast =
+      state?.phase === "Succeeded" && state.resticSnapshotId === point.id && state.filesTotal > 0;
+    return isLast
+      ? { ...point, figures: { filesTotal: state.filesTotal, bytesTotal: state.bytesTotal } }
+      : point;
+  };
+}
+
+function isElsewhere(given: Inputs, state: BackupState): boolean {
+  return given.repository?.url !== state.repository.url;
+}
+
 /** Whose points make up the set. */
 function ownersOf(given: Inputs): string[] {
   return [given.owner, ...(given.formerOwners ?? [])];
@@ -205,7 +277,7 @@ function ownersOf(given: Inputs): string[] {
 
 /** Whether the state already holds the point of this run. */
 function isDone(given: Inputs, state: BackupState | undefined): boolean {
-  if (state === undefined || resticStore.isElsewhere?.(given, state)) return false;
+  if (state === undefined || isElsewhere(given, state)) return false;
   return (
     state.resticSnapshotId !== "" &&
     state.source?.volumeId === given.source?.volumeId &&

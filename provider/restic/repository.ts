@@ -12,6 +12,7 @@ import { check } from "./verbs/check";
 import { copyFrom } from "./verbs/copy";
 import { forget, forgetLater } from "./verbs/forget";
 import { ensureInitialised, identity } from "./verbs/initialise";
+import { measure } from "./verbs/measure";
 import { prune } from "./verbs/prune";
 import {
   type DumpOptions,
@@ -214,6 +215,11 @@ export class Repository {
   /** The size of the repository's data as stored, and how many snapshots it has. Reads every snapshot's trees. */
   stats(options: Stoppable = {}): Promise<{ bytesStored: number; snapshots: number }> {
     return stats(this.place, options);
+  }
+
+  /** The files of a snapshot and their bytes, as its backup counted them. Reads the snapshot's trees. */
+  measure(id: string, options: Stoppable = {}): Promise<{ filesTotal: number; bytesTotal: number }> {
+    return measure(this.place, id, options);
   }
 
   /** The bytes of a snapshot's files as they read, holes included. Reads the snapshot's trees. */

@@ -53,6 +53,10 @@ export interface VolumeBackupArgs {
   content?: ResticBackupArgs["content"];
   /** What may be unreadable in a backup that still counts as good: how many files, or patterns of their paths. */
   allowUnreadable?: ResticBackupArgs["allowUnreadable"];
+  /** Which points may have less than half the files or bytes of the good one before: true, or those up to an instant, ISO 8601. */
+  allowShrink?: ResticBackupArgs["allowShrink"];
+  /** Ids of restic snapshots that are points of this set though its state does not know them. */
+  adoptIds?: ResticBackupArgs["adoptIds"];
   /** Which restic snapshots are kept. Default: all. */
   retention?: ResticBackupArgs["retention"];
   /** Deadline of one backup, in seconds. Default a day. */
@@ -83,6 +87,8 @@ const keys = Object.keys({
   exclude: true,
   content: true,
   allowUnreadable: true,
+  allowShrink: true,
+  adoptIds: true,
   retention: true,
   timeoutSeconds: true,
   onFailure: true,
@@ -166,6 +172,8 @@ export class VolumeBackup extends pulumi.ComponentResource {
         exclude: args.exclude,
         content: args.content,
         allowUnreadable: args.allowUnreadable,
+        allowShrink: args.allowShrink,
+        adoptIds: args.adoptIds,
         retention: args.retention,
         timeZone: args.timeZone,
         timeoutSeconds: args.timeoutSeconds,

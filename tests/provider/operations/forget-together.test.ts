@@ -38,7 +38,7 @@ describe("forgetTogether", function () {
   });
   after(tidyUp);
 
-  const known = (name: string) => resticInventoryOf(repository).points([`shop/prod/${name}`]);
+  const known = (name: string) => resticInventoryOf(repository).marked([`shop/prod/${name}`]);
 
   /** As the last step of a backup does. */
   async function forget(name: string, isOver = () => {}): Promise<boolean> {

@@ -130,7 +130,7 @@ describe("ResticBackup", function () {
     recorded.again("tag");
     recorded.commands();
     const next = await up(runAt(11), 11, "a", { retention: undefined });
-    assert.deepEqual(recorded.commands(), ["snapshots", "tag", "snapshots", "backup", "snapshots"]);
+    assert.deepEqual(recorded.commands(), ["snapshots", "tag", "snapshots", "backup"]);
     assert.deepEqual(
       next.points.map((point: Held) => [point.slot, point.good]),
       [
@@ -222,7 +222,8 @@ describe("ResticBackup", function () {
   it("counts the points of an owner that is given where the state was lost", async () => {
     const before = await up(runAt(10), 10, "old");
     const found = await up(runAt(10), 10, "new", { formerOwners: ["shop/prod/old"] });
-    assert.deepEqual(found.points, before.points);
+    const ids = ({ points }: Held) => points.map((point: Held) => point.resticSnapshotId);
+    assert.deepEqual(ids(found), ids(before));
   });
 
   it("says truly in a preview what becomes of a renamed set, and of one whose repository changes", async () => {

@@ -1,0 +1,135 @@
+import { type ResticPoint, standing, standsFor } from "./restic-set";
+import { describePoint } from "./words";
+
+/** A point as the state of its set remembers it. */
+export interface Remembered {
+  resticSnapshotId: string;
+  /** The snapshot that it was written for, to carry other tags. */
+  original?: string | undefined;
+  /** When its data was captured; unknown of one that was to be forgotten, which goes on in no other. */
+  takenAt?: string | undefined;
+}
+
+/** What speaks for a point that the state does not know, beside the repository: the cloud, which others write to. */
+export interface Proof {
+  /** Ids of restic snapshots that a run has written down as its own. */
+  ids: ReadonlySet<string>;
+  /** Of what instants backups have begun whose end nobody has seen. */
+  begun: ReadonlySet<string>;
+}
+
+/** How a set knows its points. */
+export interface Knowledge {
+  /** Whose marks its points carry. */
+  owners: readonly string[];
+  /** What the state remembers; undefined without one, when every point with the mark is taken over. */
+  remembered: readonly Remembered[] | undefined;
+  /** Ids, or beginnings of them, of points that somebody has said are its own. */
+  adoptIds?: readonly string[] | undefined;
+  /** No point can be of later than this. */
+  latest: Date;
+  /** Is asked only where a point is not remembered. */
+  proof(): Promise<Proof>;
+}
+
+/** A set's snapshots, told apart. */
+export interface Told {
+  points: ResticPoint[];
+  /** With the mark of the set, but none of its points: whoever has the repository's password can write such ones. */
+  strangers: ResticPoint[];
+}
+
+/**
+ * Tells a set's points from snapshots that only say they are: the mark is in the repository, where everybody who may add
+ * a backup can write it. What the set has made itself is in its state, or, of a run that was killed, in the cloud.
+ */
+export class Members {
+  /** The points of the set by id; undefined where nothing but the marks tells which they are. */
+  private readonly own: Map<string, Remembered> | undefined;
+  private readonly made = new Set<string>();
+
+  constructor(private readonly known: Knowledge) {
+    const { remembered } = known;
+    this.own = remembered && new Map(remembered.map(point => [point.resticSnapshotId, point]));
+  }
+
+  /** A point that this run has made, or written anew. */
+  note({ id, writtenFor, takenAt }: Pick<ResticPoint, "id" | "writtenFor" | "takenAt">): void {
+    this.made.add(id);
+    this.own?.set(id, { resticSnapshotId: id, original: writtenFor, takenAt });
+  }
+
+  /** The points among snapshots with the marks of the set, and the others, both in the order given. */
+  async among(marked: readonly ResticPoint[]): Promise<Told> {
+    const possible = marked.filter(point => !this.isOfTheFuture(point));
+    const points = standing(
+      this.own
+        ? await this.ownAmong(possible, this.own)
+        : possible.map(point => (this.made.has(point.id) ? point : { ...point, adopted: true })),
+    );
+    const told = new Set(points.flatMap(({ id, originals }) => [id, ...(originals ?? [])]));
+    return { points, strangers: marked.filter(({ id }) => !told.has(id)) };
+  }
+
+  private isOfTheFuture({ time, takenAt }: ResticPoint): boolean {
+    const latest = this.known.latest.getTime() + toleranceMs;
+    return !(time.getTime() <= latest && Date.parse(takenAt) <= latest);
+  }
+
+  private async ownAmong(
+    possible: readonly ResticPoint[],
+    own: ReadonlyMap<string, Remembered>,
+  ): Promise<ResticPoint[]> {
+    const present = new Set(possible.map(({ id }) => id));
+    const gone = [...own.values()].filter(({ resticSnapshotId }) => !present.has(resticSnapshotId));
+    // restic gives a snapshot another id to tag it
+    const goesOn = ({ writtenFor, takenAt }: ResticPoint) =>
+      writtenFor !== undefined &&
+      !present.has(writtenFor) &&
+      gone.some(
+        point =>
+          point.takenAt === takenAt &&
+          (point.resticSnapshotId === writtenFor || point.original === writtenFor),
+      );
+    const known = possible.filter(
+      point => own.has(point.id) || this.isAdopted(point, possible) || goesOn(point),
+    );
+    const all = withOriginals(known, possible);
+    if (all.size === possible.length) return [...possible];
+    const { ids, begun } = await this.known.proof();
+    const proven = possible.filter(point => ids.has(point.id) || begun.has(point.takenAt));
+    const told = withOriginals([...all, ...proven], possible);
+    return possible.filter(point => told.has(point));
+  }
+
+  private isAdopted({ id }: ResticPoint, possible: readonly ResticPoint[]): boolean {
+    return (this.known.adoptIds ?? []).some(
+      begin => id.startsWith(begin) && possible.filter(other => other.id.startsWith(begin)).length === 1,
+    );
+  }
+}
+
+/** With what an append-only store has kept of them before they were tagged. */
+function withOriginals(known: readonly ResticPoint[], possible: readonly ResticPoint[]): Set<ResticPoint> {
+  const rewritten = known.filter(({ writtenFor }) => writtenFor !== undefined);
+  return new Set([...known, ...possible.filter(point => rewritten.some(later => standsFor(later, point)))]);
+}
+
+/** How much clocks may differ. */
+const toleranceMs = 3_600_000;
+
+/** How many strangers a message names. */
+const named = 3;
+
+/** What is said of snapshots with the mark of a set that are none of its points. */
+export function strangerWords(strangers: readonly ResticPoint[]): string | undefined {
+  if (strangers.length === 0) return undefined;
+  const names = strangers.slice(0, named).map(describePoint).join(", ");
+  const more = strangers.length > named ? ` and ${strangers.length - named} more` : "";
+  const one = strangers.length === 1;
+  return (
+    `${strangers.length} restic snapshot${one ? " carries" : "s carry"} the mark of this set and ${one ? "is" : "are"} not of its making: ` +
+    `${names}${more}; ${one ? "it counts" : "they count"} for nothing and ${one ? "is" : "are"} not removed; if a run of this stack made ` +
+    `${one ? "it, name it" : "them, name them"} in adoptIds, else somebody else has the repository's password`
+  );
+}
