@@ -54,6 +54,11 @@ export class Lifecycle {
     return { drift, plan: await this.driver.plan(type, before, inputs) };
   }
 
+  /** What a refresh makes of a state. */
+  read(type: string, state: Held) {
+    return this.driver.read(type, state.owner, state);
+  }
+
   private async checked(
     type: string,
     before: Held | undefined,

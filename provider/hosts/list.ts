@@ -4,8 +4,8 @@ import { ConfigError, parseTime, type ServiceType, type Session } from "../opens
 import { originOf } from "../operations/image-set";
 import { inventoryOf, type Marked } from "../operations/inventory";
 import { nearest } from "../operations/nearest";
-import { resticPoints, worthOf } from "../operations/restic-set";
-import type { RepositoryAccess } from "../restic";
+import { isOfTheFuture, resticPoints, worthOf } from "../operations/restic-set";
+import { maskUrl, type RepositoryAccess } from "../restic";
 
 /** One recovery point, wherever it is. Instants are ISO 8601 in UTC. */
 export interface ListedPoint {
@@ -126,13 +126,14 @@ export async function hasService(session: Session, service: ServiceType): Promis
 
 async function repositoryPoints(world: World, url: string): Promise<ListedPoint[]> {
   const found = await resticPoints(world.repository(accessFromEnvironment(url)));
+  if (found.length === 0) console.error(`the repository ${maskUrl(url)} holds no recovery points`);
   return found.map(point => ({
     where: "restic",
     owner: point.owner,
     id: point.id.slice(0, 8),
     slot: point.slot ?? "",
     takenAt: point.takenAt,
-    status: worthOf(point.tags),
+    status: isOfTheFuture(point, world.now) ? "of the future" : worthOf(point.tags),
     set: fromTags(point.tags)?.set ?? "",
     name: "",
     ...(point.trigger !== undefined && { trigger: point.trigger }),

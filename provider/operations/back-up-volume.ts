@@ -212,11 +212,15 @@ async function shrinkSince(
 const isOfOneSource = (a: ResticPoint, b: ResticPoint): boolean =>
   a.origin === undefined || b.origin === undefined || a.origin === b.origin;
 
-/** Those that are gone then. Where nothing can be forgotten they stay. */
+/**
+ * Those that are gone then. Where nothing can be forgotten they stay, and so does one that is known by its mark alone and
+ * would take another along that it claims to be written for.
+ */
 async function forgetSuperseded(
   run: BackUpVolume,
-  superseded: Decision<ResticPoint>[],
+  unfinished: Decision<ResticPoint>[],
 ): Promise<Decision<ResticPoint>[]> {
+  const superseded = unfinished.filter(({ point }) => !point.adopted || !point.originals);
   try {
     await resticInventoryOf(run.repository).forget(
       superseded.map(({ point }) => point),

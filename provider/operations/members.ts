@@ -1,4 +1,4 @@
-import { type ResticPoint, standing, standsFor } from "./restic-set";
+import { isOfTheFuture, type ResticPoint, standing, standsFor } from "./restic-set";
 import { describePoint } from "./words";
 
 /** A point as the state of its set remembers it. */
@@ -32,13 +32,6 @@ export interface Knowledge {
   proof(): Promise<Proof>;
 }
 
-/** A set's snapshots, told apart. */
-export interface Told {
-  points: ResticPoint[];
-  /** With the mark of the set, but none of its points: whoever has the repository's password can write such ones. */
-  strangers: ResticPoint[];
-}
-
 /**
  * Tells a set's points from snapshots that only say they are: the mark is in the repository, where everybody who may add
  * a backup can write it. What the set has made itself is in its state, or, of a run that was killed, in the cloud.
@@ -47,6 +40,7 @@ export class Members {
   /** The points of the set by id; undefined where nothing but the marks tells which they are. */
   private readonly own: Map<string, Remembered> | undefined;
   private readonly made = new Set<string>();
+  private others: ResticPoint[] = [];
 
   constructor(private readonly known: Knowledge) {
     const { remembered } = known;
@@ -59,21 +53,22 @@ export class Members {
     this.own?.set(id, { resticSnapshotId: id, original: writtenFor, takenAt });
   }
 
-  /** The points among snapshots with the marks of the set, and the others, both in the order given. */
-  async among(marked: readonly ResticPoint[]): Promise<Told> {
-    const possible = marked.filter(point => !this.isOfTheFuture(point));
+  /** The points among snapshots with the marks of the set, in the order given. */
+  async among(marked: readonly ResticPoint[]): Promise<ResticPoint[]> {
+    const possible = marked.filter(point => !isOfTheFuture(point, this.known.latest));
     const points = standing(
       this.own
         ? await this.ownAmong(possible, this.own)
         : possible.map(point => (this.made.has(point.id) ? point : { ...point, adopted: true })),
     );
     const told = new Set(points.flatMap(({ id, originals }) => [id, ...(originals ?? [])]));
-    return { points, strangers: marked.filter(({ id }) => !told.has(id)) };
+    this.others = marked.filter(({ id }) => !told.has(id));
+    return points;
   }
 
-  private isOfTheFuture({ time, takenAt }: ResticPoint): boolean {
-    const latest = this.known.latest.getTime() + toleranceMs;
-    return !(time.getTime() <= latest && Date.parse(takenAt) <= latest);
+  /** Those of the snapshots last looked at that are none of the set's points. */
+  get strangers(): readonly ResticPoint[] {
+    return this.others;
   }
 
   private async ownAmong(
@@ -114,9 +109,6 @@ function withOriginals(known: readonly ResticPoint[], possible: readonly ResticP
   const rewritten = known.filter(({ writtenFor }) => writtenFor !== undefined);
   return new Set([...known, ...possible.filter(point => rewritten.some(later => standsFor(later, point)))]);
 }
-
-/** How much clocks may differ. */
-const toleranceMs = 3_600_000;
 
 /** How many strangers a message names. */
 const named = 3;

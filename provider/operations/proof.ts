@@ -65,7 +65,7 @@ export interface Proving {
 /** The points of a run's set as the repository has them, newest first. */
 export async function pointsOf(run: Pick<Proving, "repository" | "owners" | "members" | "signal">) {
   const marked = await resticInventoryOf(run.repository).marked(run.owners, run.signal);
-  return (await run.members.among(marked)).points;
+  return run.members.among(marked);
 }
 
 /**

@@ -47,6 +47,23 @@ export function pointsAmong(found: readonly ResticSnapshot[]): ResticPoint[] {
   return standing(found.flatMap(snapshot => asPoint(snapshot) ?? [])).sort(newestFirst);
 }
 
+/** How much clocks may differ. */
+const toleranceMs = 3_600_000;
+
+/** Whether a point says of itself that it is of later than `latest`: whoever has the password can write so. */
+export function isOfTheFuture({ time, takenAt }: ResticPoint, latest: Date): boolean {
+  const until = latest.getTime() + toleranceMs;
+  return !(time.getTime() <= until && Date.parse(takenAt) <= until);
+}
+
+/** The newest good point of a set by the marks alone, where there is no state to know its points from. */
+export const newestGood = (
+  found: readonly ResticSnapshot[],
+  owner: string,
+  now: Date,
+): ResticPoint | undefined =>
+  pointsAmong(found).find(point => point.good && point.owner === owner && !isOfTheFuture(point, now));
+
 /** Without those that another one stands for, which carries more tags. */
 export function standing(points: readonly ResticPoint[]): ResticPoint[] {
   const rewritten = new Map<string, ResticPoint[]>();

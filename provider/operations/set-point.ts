@@ -56,6 +56,19 @@ export function decide<P extends SetPoint>(
   return { keep: points.map(point => ({ point, reasons: ["no retention"] })), remove: [] };
 }
 
+/** Keeps those of the points to be removed that something speaks against, and says what. */
+export function holdBack<P extends SetPoint>(
+  { keep, remove }: { keep: Decision<P>[]; remove: Decision<P>[] },
+  why: (point: P) => string | undefined,
+): { keep: Decision<P>[]; remove: Decision<P>[] } {
+  const held = remove.flatMap(({ point, reasons }) => {
+    const reason = why(point);
+    return reason === undefined ? [] : [{ point, reasons: [`${reasons.join(", ")}, but ${reason}`] }];
+  });
+  const isHeld = new Set(held.map(({ point }) => point.id));
+  return { keep: [...keep, ...held], remove: remove.filter(({ point }) => !isHeld.has(point.id)) };
+}
+
 /** Removes points, and returns those that are gone and why the others are not. A failure does not stop the others. */
 export async function removeEach<P extends SetPoint>(
   decisions: readonly Decision<P>[],

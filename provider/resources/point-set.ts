@@ -100,6 +100,7 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       const missing =
         isDue && state ? await store.missing?.(given, context).catch(() => undefined) : undefined;
       const shortage = isDue ? await store.shortage?.(given, context).catch(() => undefined) : undefined;
+      for (const line of (await store.warnings?.(given, state, context)) ?? []) context.warn(line);
       if (shortage !== undefined) context.warn(`the quota may not suffice: ${shortage}`);
       const { superseded, staying } =
         isDue && !store.isBegun?.(present, given)

@@ -68,6 +68,8 @@ export interface PointStore<G extends Given, O extends Shown, P extends SetPoint
   wants(given: G): boolean;
   /** The points that the coming run will find, newest first, as far as they can be known before it. */
   before(given: G, state: (G & O) | undefined, context: Context): Promise<P[]>;
+  /** What must be looked at, whatever the coming run does. */
+  warnings?(given: G, state: (G & O) | undefined, context: Context): Promise<string[]>;
   /** The points that are there, newest first. */
   present(state: G & O, context: Context): Promise<P[]>;
   /** When the data of the run's point is captured: what retention counts back from where there is no slot. */

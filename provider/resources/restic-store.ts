@@ -2,12 +2,12 @@ import { instant, runKey } from "../base/marks";
 import { type BackUpVolume, backUpVolume } from "../operations/back-up-volume";
 import { partialWords, runWords } from "../operations/backup-words";
 import { selectionTag } from "../operations/figures";
-import { Members, type Remembered } from "../operations/members";
+import { Members, type Remembered, strangerWords } from "../operations/members";
 import { proofOf } from "../operations/proof";
 import { resticInventoryOf } from "../operations/restic-inventory";
 import { markedSnapshots, type ResticPoint } from "../operations/restic-set";
 import type { Decision, Retention } from "../operations/retention";
-import { decide } from "../operations/set-point";
+import { decide, holdBack } from "../operations/set-point";
 import { shrinkWords } from "../operations/shrink";
 import { isKind, type Repository } from "../restic";
 import { setNameOf } from "./inputs";
@@ -44,28 +44,19 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
 
   wants: given => given.snapshotId !== "",
   restsUnwanted: true,
-  momentOf: (given, context) => new Date(given.takenAt ?? context.now),
+  momentOf: (given, context) => new Date(given.takenAt || context.now),
 
-  // a repository that is not known or not there yet holds none
-  async before(given, state, context) {
-    if (given.repository === undefined || hasUnknown(given.repository)) return [];
-    const known = resticInventoryOf(repositoryOf(given, context)).marked(ownersOf(given), context.signal);
-    const marked = await known.catch(error => {
-      if (state === undefined && isKind(error, "no-repository")) return [];
-      throw error;
-    });
-    return (await membersOf(given, state, context).among(marked)).points.map(remembering(state));
-  },
+  before: async (given, state, context) => (await look(given, state, context)).points,
+  warnings: async (given, state, context) => cautions((await look(given, state, context)).members),
   async present(state, context) {
     const all = await markedSnapshots(repositoryOf(state, context), context.signal);
     const owners = ownersOf(state);
-    const { points } = await membersOf(state, state, context).among(
-      all.filter(({ owner }) => owners.includes(owner)),
-    );
+    const members = membersOf(state, state, context);
+    const points = await members.among(all.filter(({ owner }) => owners.includes(owner)));
+    for (const line of cautions(members)) context.warn(line);
     return points.map(remembering(state));
   },
-  judge: (points, { retention, timeZone }, asOf) =>
-    decide(points, retention as Retention | undefined, { asOf, timeZone }),
+  judge,
 
   take,
   clear: (points, state, context) =>
@@ -97,6 +88,46 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
   isElsewhere,
 };
 
+/** The points that a run will find. A repository that is not known or not there yet holds none. */
+async function look(
+  given: Inputs,
+  state: BackupState | undefined,
+  context: Context,
+): Promise<{ points: ResticPoint[]; members: Members }> {
+  const members = membersOf(given, state, context);
+  if (given.repository === undefined || hasUnknown(given.repository)) return { points: [], members };
+  const marked = await resticInventoryOf(repositoryOf(given, context))
+    .marked(ownersOf(given), context.signal)
+    .catch(error => {
+      if (state === undefined && isKind(error, "no-repository")) return [];
+      throw error;
+    });
+  const points = await members.among(marked);
+  return { points: points.map(remembering(state)), members };
+}
+
+/** What a preview and a run say of what they have seen in the repository. */
+function cautions({ strangers }: Members): string[] {
+  const words = strangerWords(strangers);
+  return words === undefined ? [] : [words];
+}
+
+/**
+ * As the policy says; but of points that are known by their mark alone none pushes another out: where the state was lost,
+ * a run lets only those go that would go beside its own point alone.
+ */
+function judge(points: readonly ResticPoint[], { retention, timeZone }: Inputs, asOf: Date) {
+  const decided = (some: readonly ResticPoint[]) =>
+    decide(some, retention as Retention | undefined, { asOf, timeZone });
+  const known = points.filter(({ adopted }) => !adopted);
+  if (known.length === points.length) return decided(points);
+  return holdBack(decided(points), point => {
+    const beside = decided([point, ...known.filter(({ id }) => id !== point.id)]);
+    const goes = beside.remove.some(({ point: { id } }) => id === point.id);
+    return goes ? undefined : "known by its mark alone: the next run decides";
+  });
+}
+
 async function take(
   given: Inputs,
   state: BackupState | undefined,
@@ -108,6 +139,7 @@ async function take(
   try {
     const run = runOf(given, state, repository, context);
     const { moved, points: present, superseded, shrunk } = await backUpVolume(run);
+    for (const line of cautions(run.members)) context.warn(line);
     const points = present.map(remembering(state));
     const partial = shrunk
       ? shrinkWords(shrunk.point, shrunk.shrink)

@@ -117,6 +117,12 @@ export class BackupCase {
     return { run, properties };
   }
 
+  /** Removes the Cinder snapshots of the set. */
+  async dropSnapshots(hour: number): Promise<void> {
+    const { run } = await this.begun(hour, {}, undefined);
+    await run.down();
+  }
+
   runAt(hour: number): Lifecycle {
     const run = new Lifecycle({
       ...this.cloud.environment,
