@@ -37,10 +37,15 @@ export class World {
     this.signals = new Signals(this.refusals.length === 0 ? settings : {}, () => clock(environment));
   }
 
+  /** The instant that everything is judged by; `OSBACKUP_NOW` replaces the clock. */
+  get now(): Date {
+    return clock(this.environment);
+  }
+
   /** The context of one call; `name` is what people call the resource. */
   context(name: string): Context {
     return {
-      now: clock(this.environment),
+      now: this.now,
       log: line => this.print(`[${name}] ${line}`),
       warn: line => this.print(`warning: [${name}] ${line}`),
       signal: this.abort.signal,
@@ -88,7 +93,7 @@ export class World {
     let swept = this.sweeps.get(key);
     if (!swept) {
       const session = this.session(place);
-      swept = leftovers(session, stack, { now: clock(this.environment) }).then(found =>
+      swept = leftovers(session, stack, { now: this.now }).then(found =>
         sweep(session, found, {
           log: this.print,
           signal: this.abort.signal,

@@ -54,6 +54,7 @@ export interface RestoreOptions {
 export async function restore(given: string | undefined, options: RestoreOptions): Promise<void> {
   const world = new World({}, line => (options.json ? console.error(line) : console.log(line)));
   await cancellable(world, async () => {
+    if (given !== undefined) refuseNoId(given);
     const id = await wholeId(world, given ?? (await chosen(world, options)), options);
     if (options.target !== undefined) await restoreFiles(world, id, options.target, options);
     else if (await isOfServer(world, id, options)) {
@@ -76,6 +77,14 @@ const ofServers = [...ofNewServers.slice(1), "server", "inPlace", "yes"] as cons
 function refuseOptions(options: RestoreOptions, names: readonly (keyof RestoreOptions)[], why: string): void {
   const given = names.find(name => options[name] !== undefined);
   if (given) throw new Error(`--${given.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)} ${why}`);
+}
+
+/** Everything begins with nothing: a word that is no id must not stand for the only point that there is. */
+export function refuseNoId(given: string): void {
+  if (!/^([0-9a-f]{4,64}|[0-9a-f]{8}-[0-9a-f-]*)$/.test(given))
+    throw new Error(
+      `give the id of a point, or a beginning of it of 4 digits or more, as \`osbackup list\` shows it, not '${given}'`,
+    );
 }
 
 /** The id of the one point in the cloud that begins so; any other is taken as it is. */

@@ -1,10 +1,10 @@
 import { Writable } from "node:stream";
 import { instant } from "../base/marks";
 import { World } from "../driver/world";
-import { pointsAmong } from "../operations/restic-set";
+import { newestGood } from "../operations/restic-set";
 import type { ResticSnapshot } from "../restic";
 import { accessFromEnvironment } from "./list";
-import { pointOf } from "./restore";
+import { pointOf, refuseNoId } from "./restore";
 import { cancellable } from "./without-stack";
 
 /** Which point is read. */
@@ -24,13 +24,14 @@ export interface VerifyOptions {
 export async function verify(id: string | undefined, options: VerifyOptions): Promise<void> {
   if ((id === undefined) === (options.owner === undefined))
     throw new Error("give the id of a point, or --owner for the newest good one of a set");
+  if (id !== undefined) refuseNoId(id);
   const world = new World({}, line => console.error(line));
   await cancellable(world, async () => {
     const { signal } = world.abort;
     const repository = world.repository(accessFromEnvironment(options.repository));
     const begun = Date.now();
     const all = await repository.snapshots({ signal });
-    const found = id ?? newestOf(options.owner ?? "", all, options.repository);
+    const found = id ?? newestOf(options.owner ?? "", all, options.repository, world.now);
     const { id: whole, time } = pointOf(found, all, options.repository);
     const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
     const bytes = await repository.dumpTo(whole, "/", nowhere, { signal });
@@ -44,8 +45,8 @@ export async function verify(id: string | undefined, options: VerifyOptions): Pr
   });
 }
 
-function newestOf(owner: string, all: readonly ResticSnapshot[], url: string): string {
-  const newest = pointsAmong(all).find(point => point.good && point.owner === owner);
+function newestOf(owner: string, all: readonly ResticSnapshot[], url: string, now: Date): string {
+  const newest = newestGood(all, owner, now);
   if (!newest)
     throw new Error(
       `the repository has no good point of ${owner}, see \`osbackup list --repository ${url}\``,

@@ -107,6 +107,11 @@ export function setNameOf(given: { set?: string | undefined; owner: string }): s
 const anInstant = "an instant as ISO 8601 with its zone, '2026-11-22T10:00:00Z'";
 const isInstant = (text: string): boolean => z.iso.datetime({ offset: true }).safeParse(text).success;
 
+/** An instant, or "" where there is none yet. */
+export const instantOrNone = z
+  .string()
+  .refine(text => text === "" || isInstant(text), `must be ${anInstant}`);
+
 /** All points, or those up to an instant, as `Until`. */
 export const until = z.union(
   [z.boolean(), z.string().refine(isInstant, `must be true, or ${anInstant}`)],

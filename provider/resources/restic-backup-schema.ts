@@ -1,5 +1,15 @@
 import { z } from "zod";
-import { deletionPolicy, mover, moverOptions, owner, place, retention, set, until } from "./inputs";
+import {
+  deletionPolicy,
+  instantOrNone,
+  mover,
+  moverOptions,
+  owner,
+  place,
+  retention,
+  set,
+  until,
+} from "./inputs";
 import { repositoryAccess } from "./repository-access";
 
 export const inputs = z.object({
@@ -14,13 +24,11 @@ export const inputs = z.object({
   set: set.optional(),
   ...place,
   snapshotId: z.string().describe("The Cinder snapshot to back up. Empty: there is nothing to back up yet."),
-  slot: z
-    .string()
+  slot: instantOrNone
     .default("")
     .describe("The slot of that snapshot: one restic snapshot is made for each. Empty without a schedule."),
   trigger: z.string().describe("The trigger of that snapshot.").optional(),
-  takenAt: z
-    .string()
+  takenAt: instantOrNone
     .describe("When that snapshot was taken, ISO 8601 in UTC; the restic snapshot's time.")
     .optional(),
   temporaryVolume: z

@@ -50,7 +50,10 @@ export const inputs = z.object({
     .optional(),
   resticSnapshotId: z
     .string()
-    .min(1)
+    .regex(
+      /^(latest|[0-9a-f]{4,64})$/,
+      "must be 'latest', or the id of a restic snapshot or a beginning of it of 4 digits or more",
+    )
     .describe(
       "The restic snapshot to restore: its id, a unique beginning of it, or 'latest' of `backupOwner`.",
     )

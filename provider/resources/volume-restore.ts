@@ -15,7 +15,7 @@ import {
 import { isNotFound, parseTime, snapshots, undefinedIfNotFound, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
 import { resticInventoryOf } from "../operations/restic-inventory";
-import { pointsAmong } from "../operations/restic-set";
+import { newestGood, pointsAmong } from "../operations/restic-set";
 import { keepRestored, restoreVolume } from "../operations/restore-volume";
 import type { Repository, ResticSnapshot } from "../restic";
 import { accessOf, accessRules, moverRefusals, moverRules, type repositoryAccess } from "./repository-access";
@@ -220,15 +220,7 @@ async function fromRestic(given: Inputs, context: Context): Promise<Restored> {
     .unlockOnce(context.signal)
     .catch(() => {});
   const all = await repository.snapshots({ signal: context.signal });
-  const matching =
-    wanted === "latest"
-      ? all.filter(snapshot => snapshot.id === newestGood(all, given.backupOwner))
-      : all.filter(snapshot => snapshot.id.startsWith(wanted));
-  const found = matching[0];
-  if (!found || matching.length > 1)
-    throw new Error(
-      `restoring from repository: ${matching.length === 0 ? "no" : `${matching.length}`} snapshots match '${wanted}', look it up with \`osbackup list\``,
-    );
+  const found = wanted === "latest" ? latestOf(given.backupOwner, all, context) : byId(wanted, all);
   const source = `restic:${found.id}`;
   const content = found.tags.includes("content=block") ? "block" : "file";
   const rewritten = Number(/^rewritten-links=(\d+)$/m.exec(found.tags.join("\n"))?.[1] ?? 0);
@@ -315,8 +307,25 @@ function fileSystemOf(tags: readonly string[]): "ext4" | "xfs" {
   return tags.includes("filesystem=xfs") ? "xfs" : "ext4";
 }
 
-function newestGood(all: ResticSnapshot[], owner: string | undefined): string | undefined {
-  return pointsAmong(all).find(point => point.good && point.owner === owner)?.id;
+function byId(wanted: string, all: readonly ResticSnapshot[]): ResticSnapshot {
+  const [found, another] = all.filter(snapshot => snapshot.id.startsWith(wanted));
+  if (found && !another) return found;
+  if (all.length === 0) throw new Error(nothingThere);
+  throw new Error(
+    `restoring from repository: ${found ? "several" : "no"} snapshots match '${wanted}', look it up with \`osbackup list\``,
+  );
+}
+
+const nothingThere = "restoring from repository: the repository holds no snapshot; is it the right one?";
+
+function latestOf(owner = "", all: readonly ResticSnapshot[], { now }: Context): ResticSnapshot {
+  const newest = newestGood(all, owner, now);
+  const found = newest && all.find(({ id }) => id === newest.id);
+  if (found) return found;
+  if (all.length === 0) throw new Error(nothingThere);
+  const owners = [...new Set(pointsAmong(all).map(point => point.owner))].sort();
+  const there = owners.length > 0 ? `there are points of ${owners.join(", ")}` : "there are no points at all";
+  throw new Error(`restoring from repository: it has no good point of ${owner}; ${there}`);
 }
 
 function targetOf(given: Inputs, context: Context) {

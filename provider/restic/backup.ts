@@ -1,5 +1,5 @@
-import { lstat, readdir } from "node:fs/promises";
-import { join, posix, resolve } from "node:path";
+import { lstat, readdir, readlink, realpath } from "node:fs/promises";
+import { dirname, join, posix, resolve, sep } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { ResticError } from "./errors";
 import {
@@ -36,7 +36,6 @@ export interface DirectoryJob extends JobCommon {
   paths?: string[] | undefined;
   /** restic patterns; one that starts with "/" is anchored at the directory */
   excludes?: string[] | undefined;
-  oneFileSystem?: boolean | undefined;
   /** compares files by size and modification time only: for mounts whose inodes or ctimes change from run to run */
   ignoreInode?: boolean | undefined;
 }
@@ -61,8 +60,8 @@ export interface ElsewhereJob extends JobCommon {
   source: Pick<DirectoryJob, "directory" | "excludes"> | { fileName: string };
   /** what that machine has added to the tags, told once it has ended */
   furtherTags(): string[];
-  /** what that machine did not find of the paths */
-  missing(): string[];
+  /** those of the paths that are not backed up there, and why */
+  missing(): UnreadableFile[];
 }
 
 export type BackupJob = DirectoryJob | StreamJob | ElsewhereJob;
@@ -102,7 +101,8 @@ export function checkTag(tag: string): void {
 export interface Source {
   directory: string;
   present: string[];
-  missing: string[];
+  /** those of the paths that are not backed up, and why */
+  missing: UnreadableFile[];
 }
 
 /** Looks at the source; throws "empty-source" when there is nothing in it. */
@@ -110,7 +110,7 @@ export async function inspectSource(job: DirectoryJob): Promise<Source> {
   const directory = resolve(job.directory);
   const paths = (job.paths?.length ? job.paths : ["."]).map(path => relativePath(path));
   const present: string[] = [];
-  const missing: string[] = [];
+  const missing: UnreadableFile[] = [];
   let empty = true;
   for (const path of paths) {
     const absolute = join(directory, path);
@@ -118,14 +118,40 @@ export async function inspectSource(job: DirectoryJob): Promise<Source> {
       if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
       throw new ResticError("access-denied", `backing up ${absolute}: ${error.code ?? error.message}`);
     });
-    if (!found) missing.push(path);
+    const reason = found ? await flawOfPath(directory, absolute, found.isSymbolicLink()) : "does not exist";
+    if (reason !== undefined) missing.push({ path, reason });
     else present.push(path);
-    if (found && empty) empty = found.isDirectory() && (await isEmpty(absolute));
+    if (found && empty && reason === undefined) empty = found.isDirectory() && (await isEmpty(absolute));
   }
   if (present.length === 0)
-    throw new ResticError("empty-source", `backing up ${directory}: ${missing.join(", ")} does not exist`);
+    throw new ResticError("empty-source", `backing up ${directory}: ${missingWords(missing)}`);
   if (empty) throw new ResticError("empty-source", `backing up ${directory}: there are no files in it`);
   return { directory, present, missing };
+}
+
+/** "x, y does not exist; data is a symbolic link to srv: …" */
+function missingWords(missing: readonly UnreadableFile[]): string {
+  const reasons = [...new Set(missing.map(({ reason }) => reason))];
+  return reasons
+    .map(reason => {
+      const paths = missing.filter(file => file.reason === reason).map(({ path }) => path);
+      return `${paths.join(", ")} ${reason}`;
+    })
+    .join("; ");
+}
+
+/**
+ * Why a path that exists is not what somebody means who names it. restic keeps a link as a link, and follows those on
+ * the way to a path: in a volume, to whatever this machine has there.
+ */
+async function flawOfPath(directory: string, absolute: string, isLink: boolean): Promise<string | undefined> {
+  if (absolute === directory) return undefined;
+  const [root, folder] = await Promise.all([realpath(directory), realpath(dirname(absolute))]);
+  if (folder !== root && !folder.startsWith(root === sep ? sep : `${root}${sep}`))
+    return "leads out of the volume by a symbolic link";
+  return isLink
+    ? `is a symbolic link to ${await readlink(absolute)}: name that, a link alone is no backup`
+    : undefined;
 }
 
 /** A fresh ext file system holds just lost+found. What cannot be listed is left to restic to report. */
@@ -154,7 +180,6 @@ export function backupArguments(job: BackupJob, source?: Source): string[] {
     if ("fileName" in job.source) return [...args, ...streamArguments(job.source.fileName)];
     return [...args, ...excludeArguments(job.source.excludes, job.source.directory), "--"];
   }
-  if (job.oneFileSystem) args.push("--one-file-system");
   if (job.ignoreInode) args.push("--ignore-inode", "--ignore-ctime");
   const directory = source?.directory ?? job.directory;
   return [...args, ...excludeArguments(job.excludes, directory), "--", ...(source?.present ?? ["."])];

@@ -147,7 +147,7 @@ async function backUp(
     what: `volume ${run.volumeId}`,
     source: shape.mode === "Block" ? { fileName: blockFileName } : { directory, excludes: run.exclude },
     furtherTags: () => heard.tags,
-    missing: () => heard.missing.map(place => paths[place] ?? "?"),
+    missing: () => heard.missing.map(({ place, reason }) => ({ path: paths[place] ?? "?", reason })),
     host: run.host,
     tags: [
       ...run.tags,
@@ -242,17 +242,22 @@ async function taskOf(
 /** What the scripts say beside restic. */
 class Heard {
   tags: string[] = [];
-  missing: number[] = [];
+  missing: { place: number; reason: string }[] = [];
 
   constructor(private readonly log: (line: string) => void) {}
 
   /** Whether that line was one of theirs. */
   take(line: string): boolean {
-    const said = /^\{"message_type":"osbackup","(tags|missing|warning)":"(.*)"\}$/.exec(line);
+    const said = /^\{"message_type":"osbackup","(tags|missing|link|warning)":"(.*)"\}$/.exec(line);
     if (!said) return false;
     const [, what, text = ""] = said;
     if (what === "tags") this.tags = text.split(" ");
-    else if (what === "missing") this.missing.push(Number(text));
+    else if (what === "missing") this.missing.push({ place: Number(text), reason: "does not exist" });
+    else if (what === "link")
+      this.missing.push({
+        place: Number(text),
+        reason: "is a symbolic link: name what it leads to, a link alone is no backup",
+      });
     else this.log(`warning: ${text}`);
     return true;
   }
@@ -309,7 +314,7 @@ class Pods {
     if (exitCode === nothingFound)
       throw new ResticError(
         "empty-source",
-        `backing up volume ${task.volumeId}: none of the paths exist in it`,
+        `backing up volume ${task.volumeId}: none of the paths is a file or folder of it`,
       );
     if (exitCode === otherBytes)
       throw new Error(`restoring to volume ${task.volumeId}: it reads back other bytes than were written`);

@@ -26,7 +26,7 @@ export const nothingFound = 66;
 export const otherBytes = 67;
 
 /**
- * Arguments: how many are restic's, those, and the paths. Says which paths are not there, and keeps the root folder's
+ * Arguments: how many are restic's, those, and the paths. Says which paths are not there or are links, and keeps the root folder's
  * mode, owner, time and attributes as tags, as the mover 'local' does.
  */
 export const backUpFiles = `${running}
@@ -44,7 +44,10 @@ for tag in $tags; do set -- "$@" "--tag=$tag"; done
 set -- "$@" --
 place=0
 while [ "$place" -lt "$paths" ]; do
-  if [ -e "$1" ] || [ -L "$1" ]; then set -- "$@" "$1"; found=yes; else say missing "$place"; fi
+  if [ -L "$1" ]; then say link "$place"
+  elif [ -e "$1" ]; then set -- "$@" "$1"; found=yes
+  else say missing "$place"
+  fi
   shift; place=$((place + 1))
 done
 [ "$found" ] || exit ${nothingFound}

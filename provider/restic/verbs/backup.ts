@@ -24,7 +24,7 @@ export async function backup(place: Place, job: BackupJob): Promise<BackupResult
   try {
     const source = "directory" in job ? await inspectSource(job) : undefined;
     const report = new BackupReport(rootOf(job, source), job.onProgress);
-    for (const path of source?.missing ?? []) report.add({ path, reason: "does not exist" });
+    for (const file of source?.missing ?? []) report.add(file);
     const id = await place.queued("backup", doing, job.signal, async () => {
       try {
         await runBackup(place, job, doing, report, source, feed);
@@ -75,7 +75,7 @@ async function runBackup(
       timeoutSeconds: job.timeoutSeconds,
     });
     report.exitCode = finished.exitCode;
-    if ("elsewhere" in job) for (const path of job.missing()) report.add({ path, reason: "does not exist" });
+    if ("elsewhere" in job) for (const file of job.missing()) report.add(file);
   } catch (error) {
     if (feed?.failure) throw feed.failure;
     if (error instanceof ResticError && /snapshot is empty/.test(error.message))

@@ -143,6 +143,19 @@ async function expectMatches(
     throw new ResticError("failed", `${doing}: ${missing.join(", ")} is not in the snapshot`);
   if (include.length > 0 && wasEmpty && (await readdir(target)).length === 0)
     throw new ResticError("failed", `${doing}: nothing in the snapshot matches ${include.join(", ")}`);
+  if (!(await holdsFile(target)))
+    throw new ResticError("failed", `${doing}: there is no file in the snapshot`);
+}
+
+/** Whether there is anything but folders. */
+async function holdsFile(directory: string): Promise<boolean> {
+  const folders: string[] = [];
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    if (!entry.isDirectory()) return true;
+    folders.push(join(directory, entry.name));
+  }
+  for (const folder of folders) if (await holdsFile(folder)) return true;
+  return false;
 }
 
 async function moveInto(from: string, to: string): Promise<void> {

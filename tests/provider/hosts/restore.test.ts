@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -180,7 +181,48 @@ describe("osbackup restore", function () {
   it("refuses what cannot be, before anything is made", async () => {
     const before = restored().length;
     const target = path.join(directory, "nothing");
+    const empty = path.join(directory, "empty");
+    await openRepository({ url: empty, password }).ensureInitialised();
+    const single = path.join(directory, "single");
+    await openRepository({ url: single, password }).ensureInitialised();
+    await openRepository({ url: single, password }).backup({
+      directory: path.join(directory, "files"),
+      host: "h",
+      tags: ["content=file"],
+    });
+    const nowhere = "rest:http://127.0.0.1:9/";
     for (const [words, said] of [
+      [["restore", ""], /give the id of a point, .* not ''/],
+      ...["", "e", "2026-13-40", "latest of yesterday", "latest"].map(
+        word =>
+          [
+            ["restore", word, "--repository", single, "--target", target],
+            word === ""
+              ? /give the id of a point, .* not ''/
+              : /give the id of a point, or a beginning of it of 4 digits or more, .* not '/,
+          ] as const,
+      ),
+      ...["2026-13-40", "latest of yesterday"].map(
+        word =>
+          [
+            ["restore", word, "--repository", single],
+            /give the id of a point, or a beginning of it of 4 digits or more, .* not '/,
+          ] as const,
+      ),
+      [
+        ["restore", "ffffffff", "--repository", empty, "--target", target],
+        /the repository has no point ffffffff/,
+      ],
+      [["restore", "ffffffff", "--repository", empty], /the repository holds no snapshot/],
+      [["restore", "ffffffff", "--repository", nowhere, "--target", target], /connection refused/],
+      [["restore", "ffffffff", "--repository", nowhere], /connection refused/],
+      [["list", "--repository", nowhere], /connection refused/],
+      [
+        ["list", "--repository", empty, "--owner", "shop/prod/nobody"],
+        /no recovery point of shop\/prod\/nobody/,
+      ],
+      [["list", "--repository", path.join(directory, "absent")], /absent/],
+      [["verify", "", "--repository", single], /give the id of a point/],
       [["restore", "00000000-0000-4000-8000-00000000dead"], /snapshotId: snapshot .* does not exist/],
       [["restore", "ffffffff", "--repository", url], /no snapshots match 'ffffffff'/],
       [
@@ -198,9 +240,10 @@ describe("osbackup restore", function () {
       ],
     ] as const) {
       const ended = await osbackup(...words);
-      assert.equal(ended.code, 1, ended.out);
-      assert.match(ended.err, said);
+      assert.equal(ended.code, 1, `${words.join(" ")}: ${ended.out}`);
+      assert.match(ended.err, said, words.join(" "));
     }
     assert.equal(restored().length, before);
+    assert.equal(existsSync(target), false);
   });
 });

@@ -53,7 +53,6 @@ describe("backupArguments", () => {
       ...common,
       directory: "/mnt/v[1]/",
       excludes: ["*.tmp", "/var/cache", "!/var/cache/keep"],
-      oneFileSystem: true,
       time: new Date("2026-11-20T03:00:00.789+02:00"),
     });
     assert.deepEqual(args, [
@@ -63,7 +62,6 @@ describe("backupArguments", () => {
       "--tag=osb:set=a",
       "--tag=run=1",
       "--time=2026-11-20 01:00:00",
-      "--one-file-system",
       "--exclude=*.tmp",
       "--exclude=/mnt/v\\[1\\]/var/cache",
       "--exclude=!/mnt/v\\[1\\]/var/cache/keep",
@@ -213,6 +211,38 @@ describe("Repository.backup", function () {
     const result = await repository.backup({ directory, paths: ["etc/", "srv"], host: "h", tags: ["t"] });
     assert.equal(result.partial, true);
     assert.deepEqual(result.unreadable, [{ path: "srv", reason: "does not exist" }]);
+    assert.deepEqual(files(path, result.snapshotId), ["/etc", "/etc/hosts"]);
+  });
+
+  it("is partial where a path is a symbolic link, which restic keeps in place of what it leads to", async () => {
+    const { repository } = await newRepository();
+    const directory = await volume({ "srv/data": "1", "etc/hosts": "2" });
+    await symlink("srv", join(directory, "data"));
+    const result = await repository.backup({ directory, paths: ["data", "etc"], host: "h", tags: ["t"] });
+    assert.equal(result.partial, true);
+    assert.deepEqual(result.unreadable, [
+      { path: "data", reason: "is a symbolic link to srv: name that, a link alone is no backup" },
+    ]);
+    await assert.rejects(repository.backup({ directory, paths: ["data"], host: "h", tags: [] }), {
+      kind: "empty-source",
+      message: `backing up ${directory}: data is a symbolic link to srv: name that, a link alone is no backup`,
+    });
+  });
+
+  it("reads nothing of this machine where a link of the volume leads out of it", async () => {
+    const { repository, path } = await newRepository();
+    const directory = await volume({ "etc/hosts": "2" });
+    const outside = await volume({ secret: "of this machine" });
+    await symlink(outside, join(directory, "var"));
+    const result = await repository.backup({
+      directory,
+      paths: ["var/secret", "etc"],
+      host: "h",
+      tags: ["t"],
+    });
+    assert.deepEqual(result.unreadable, [
+      { path: "var/secret", reason: "leads out of the volume by a symbolic link" },
+    ]);
     assert.deepEqual(files(path, result.snapshotId), ["/etc", "/etc/hosts"]);
   });
 
