@@ -554,6 +554,8 @@ export interface ResticBackupInputs {
   allowUnreadable?: pulumi.Input<number | pulumi.Input<string>[] | undefined>;
   /** Which points may have less than half the files or bytes of the good one before: true, all; an instant (ISO 8601, such as the slot of a point), those up to it. Default false: such a point is kept and does not count as good. */
   allowShrink?: pulumi.Input<boolean | string | undefined>;
+  /** The slot of a point whose change against the one before was far beyond the set's own history, or a later instant, ISO 8601: its data was looked at and is whole. Until then no older point is removed, and each run warns. */
+  acknowledgeChange?: pulumi.Input<string | undefined>;
   /** Ids of restic snapshots, or their first 8 digits, that are points of this set though its state does not know them. Snapshots with its mark that nobody knows count for nothing: whoever has the password can write them. */
   adoptIds?: pulumi.Input<pulumi.Input<string>[] | undefined>;
   /** restic's host name, the same in every run. Default: the set's name. */
@@ -610,6 +612,8 @@ export interface ResticBackupOutputs {
     good: boolean;
     filesTotal?: number | undefined;
     bytesTotal?: number | undefined;
+    filesChanged?: number | undefined;
+    bytesChanged?: number | undefined;
     keptBecause: string[];
   }[];
   /** What the last run forgot, and why. */

@@ -4,7 +4,17 @@ import type { MovedBackup, Mover } from "../movers/mover";
 import { type Session, snapshots } from "../openstack";
 import type { Volume } from "../openstack/volumes";
 import type { Repository } from "../restic";
-import { type Figures, selectionTag, tagValue } from "./figures";
+import {
+  changeOf,
+  type History,
+  historyIn,
+  historyTag,
+  isUnusual,
+  unusualIn,
+  unusualTag,
+  withChange,
+} from "./change";
+import { type Change, type Figures, selectionTag, tagValue } from "./figures";
 import { inventoryOf } from "./inventory";
 import type { Members } from "./members";
 import { copiedAs, leavesSnapshot, noteBegun, noteProven, pointsOf, tagPoints } from "./proof";
@@ -50,7 +60,11 @@ export interface BackUpVolume {
   /** Points that may have far less in them than the good one before. */
   allowShrink?: Until | undefined;
   /** What the state knows of a point: what its backup counted, and what of the volume it has. */
-  remembered: (point: ResticPoint) => { figures?: Figures | undefined; selection?: string | undefined };
+  remembered: (point: ResticPoint) => {
+    figures?: Figures | undefined;
+    change?: Change | undefined;
+    selection?: string | undefined;
+  };
   now: Date;
   log: (line: string) => void;
   signal?: AbortSignal | undefined;
@@ -103,6 +117,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
       await releaseEarlier(run);
       return { points: before, superseded: [], ...(shrunk ? { shrunk } : {}) };
     }
+    const earlier = earlierOf(before, run);
     const { volume } = await ensureTemporaryVolume(run.session, run.temporaryVolume, run);
     await noteBegun(run.session, volume, { takenAt: instant(run.takenAt), now: run.now }, run.signal);
     const moved = await run.mover
@@ -116,7 +131,11 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
         paths: run.paths,
         exclude: run.exclude,
         host: run.host,
-        tags: [...toTags(run.mark), selectionTag(run)],
+        tags: [
+          ...toTags(run.mark),
+          selectionTag(run),
+          ...(earlier?.history ? [historyTag(earlier.history)] : []),
+        ],
         time: run.takenAt,
         timeoutSeconds: run.timeoutSeconds,
         log: run.log,
@@ -133,8 +152,21 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
     run.members.note(made);
     await resticInventoryOf(repository).noteMade(made);
     moved.partial &&= !isAllowed(moved, run.allowUnreadable);
-    const shrink = moved.partial ? undefined : await shrinkSince(before, made, run);
-    const marks = moved.partial ? [partialTag] : shrink ? shrinkTags(shrink) : [];
+    const last = earlier && (await figuresBefore(earlier, made, run));
+    const change = last && changeSince(last, moved, before, run);
+    const shrink =
+      last && !moved.partial && !isCovered(made, run.allowShrink)
+        ? shrinkOf(made.figures, { point: earlier.point, figures: last })
+        : undefined;
+    const marks = [
+      ...(moved.partial ? [partialTag] : []),
+      ...(shrink
+        ? shrinkTags(shrink)
+        : change && isUnusual(change, earlier.history)
+          ? [unusualTag(change)]
+          : []),
+    ];
+    const isGood = !moved.partial && !shrink;
     if (marks.length > 0) {
       copy = "unfinished";
       const tagged = (await tagPoints([made], marks, run)).get(made.id);
@@ -142,14 +174,16 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
       made = { ...made, ...tagged, figures: made.figures };
       moved.snapshotId = made.id;
     }
-    await noteCopied(run, made.id, marks.length === 0);
+    await noteCopied(run, made.id, isGood);
     await releaseProven(run, volume);
     await releaseEarlier(run);
     const superseded = await forgetSuperseded(run, supersededBy(run.mark, before).superseded);
     const present = await pointsOf(run);
     return {
       moved,
-      points: present.map(point => (point.id === made.id ? { ...point, figures: made.figures } : point)),
+      points: present.map(point =>
+        point.id === made.id ? { ...point, figures: made.figures, change } : point,
+      ),
       superseded,
       ...(shrink ? { shrunk: { point: made, shrink } } : {}),
     };
@@ -182,34 +216,60 @@ function shrunkBefore(points: readonly ResticPoint[], run: BackUpVolume): Backed
   return undefined;
 }
 
-/** Compares a point with the newest good one before it, as far as that one is of the same things. */
-async function shrinkSince(
-  before: readonly ResticPoint[],
-  made: ResticPoint & { figures: Figures },
+/** The point that the one of this run is compared with, and what the set has shown up to it. */
+interface Earlier {
+  point: ResticPoint;
+  figures: Figures | undefined;
+  history: History | undefined;
+  isOfSameSelection: boolean;
+}
+
+function earlierOf(before: readonly ResticPoint[], run: BackUpVolume): Earlier | undefined {
+  const point = before.find(other => other.good && isOfOneSource(other, run.mark));
+  if (!point) return undefined;
+  const { figures = point.figures, change = unusualIn(point.tags), selection } = run.remembered(point);
+  const tagged = tagValue(point.tags, "selection");
+  const isOfSameSelection = (tagged === undefined ? selection : `selection=${tagged}`) === selectionTag(run);
+  const known = historyIn(point.tags);
+  const history = change ? withChange(known, change, point.time) : known;
+  return { point, figures, history: isOfSameSelection ? history : undefined, isOfSameSelection };
+}
+
+/** What the point before counted; undefined where it is of other things, or cannot be read. */
+async function figuresBefore(
+  { point, figures, isOfSameSelection }: Earlier,
+  made: ResticPoint,
   run: BackUpVolume,
-): Promise<Shrink | undefined> {
-  const last = before.find(point => point.good && isOfOneSource(point, made));
-  if (!last || isCovered(made, run.allowShrink)) return undefined;
-  const { figures = last.figures, selection } = run.remembered(last);
-  const tagged = tagValue(last.tags, "selection");
-  const isSame =
-    tagValue(last.tags, "content") === tagValue(made.tags, "content") &&
-    (tagged === undefined ? selection : `selection=${tagged}`) === selectionTag(run);
-  if (!isSame) {
-    run.log(`not compared with ${describePoint(last)}: paths, exclude or content have changed`);
+): Promise<Figures | undefined> {
+  if (!isOfSameSelection || tagValue(point.tags, "content") !== tagValue(made.tags, "content")) {
+    run.log(`not compared with ${describePoint(point)}: paths, exclude or content have changed`);
     return undefined;
   }
   try {
-    const known = figures ?? (await run.repository.measure(last.id, { signal: run.signal }));
-    return shrinkOf(made.figures, { point: last, figures: known });
+    return figures ?? (await run.repository.measure(point.id, { signal: run.signal }));
   } catch (error) {
     run.signal?.throwIfAborted();
-    run.log(`warning: not compared with ${describePoint(last)}: ${(error as Error).message}`);
+    run.log(`warning: not compared with ${describePoint(point)}: ${(error as Error).message}`);
     return undefined;
   }
 }
 
-const isOfOneSource = (a: ResticPoint, b: ResticPoint): boolean =>
+/**
+ * How much has changed since the point before. A backup that is made again finds the data of the first attempt in the
+ * repository, and nothing new in it: what that one saw is in its tags.
+ */
+function changeSince(
+  last: Figures,
+  moved: MovedBackup,
+  before: readonly ResticPoint[],
+  run: BackUpVolume,
+): Change | undefined {
+  const attempts = before.filter(point => isOfRun(point, run.mark));
+  if (attempts.length === 0) return changeOf(moved, last);
+  return attempts.map(({ tags }) => unusualIn(tags)).find(seen => seen !== undefined);
+}
+
+const isOfOneSource = (a: { origin?: string | undefined }, b: { origin?: string | undefined }): boolean =>
   a.origin === undefined || b.origin === undefined || a.origin === b.origin;
 
 /**

@@ -6,6 +6,12 @@ export interface Figures {
   bytesTotal: number;
 }
 
+/** Shares, from 0 to 1, of the point before: its files that are gone or others, its bytes that new ones have taken the place of. */
+export interface Change {
+  files: number;
+  bytes: number;
+}
+
 /** The figures in the summary that restic keeps in a snapshot from 0.17 on. */
 export function figuresIn(summary: Record<string, unknown> | undefined): Figures | undefined {
   const { total_files_processed: filesTotal, total_bytes_processed: bytesTotal } = summary ?? {};

@@ -1,6 +1,6 @@
 import { fromTags, managedBy } from "../base/marks";
 import type { Repository, ResticSnapshot } from "../restic";
-import { type Figures, figuresIn } from "./figures";
+import { type Change, type Figures, figuresIn } from "./figures";
 import type { SetPoint } from "./set-point";
 
 /** The tag of a point for which restic could not read every file. It is kept and never counts as good. */
@@ -27,6 +27,8 @@ export interface ResticPoint extends SetPoint {
   originals?: string[];
   /** What its backup counted, where that is known. */
   figures?: Figures | undefined;
+  /** How much was others than in the point before, where that is known. */
+  change?: Change | undefined;
   /** Taken over by its mark alone, by a run that has no state to know it from. */
   adopted?: boolean;
 }

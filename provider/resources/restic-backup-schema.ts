@@ -1,6 +1,7 @@
 import { z } from "zod";
 import {
   deletionPolicy,
+  instant,
   instantOrNone,
   mover,
   moverOptions,
@@ -82,6 +83,12 @@ export const inputs = z.object({
         "such as the slot of a point), those up to it. Default false: such a point is kept and does not count as good.",
     )
     .optional(),
+  acknowledgeChange: instant
+    .describe(
+      "The slot of a point whose change against the one before was far beyond the set's own history, or a later instant, ISO " +
+        "8601: its data was looked at and is whole. Until then no older point is removed, and each run warns.",
+    )
+    .optional(),
   adoptIds: z
     .array(z.string().regex(/^[0-9a-f]{8,64}$/, "must be a restic id, or its first 8 digits or more"))
     .describe(
@@ -139,6 +146,14 @@ export const outputs = z.object({
         good: z.boolean(),
         filesTotal: z.number().optional().describe("Files in it; absent where that is not known."),
         bytesTotal: z.number().optional().describe("Their bytes."),
+        filesChanged: z
+          .number()
+          .optional()
+          .describe("Share of the files of the point before that are gone or others, 0 to 1."),
+        bytesChanged: z
+          .number()
+          .optional()
+          .describe("Share of its bytes that new ones have taken the place of, 0 to 1."),
         keptBecause: z.array(z.string()),
       }),
     )

@@ -1,7 +1,8 @@
 import { instant, runKey } from "../base/marks";
 import { type BackUpVolume, backUpVolume } from "../operations/back-up-volume";
 import { partialWords, runWords } from "../operations/backup-words";
-import { selectionTag } from "../operations/figures";
+import { unacknowledged, unusualWords } from "../operations/change";
+import { type Figures, selectionTag } from "../operations/figures";
 import { Members, type Remembered, strangerWords } from "../operations/members";
 import { proofOf } from "../operations/proof";
 import { resticInventoryOf } from "../operations/restic-inventory";
@@ -9,6 +10,7 @@ import { markedSnapshots, type ResticPoint } from "../operations/restic-set";
 import type { Decision, Retention } from "../operations/retention";
 import { decide, holdBack } from "../operations/set-point";
 import { shrinkWords } from "../operations/shrink";
+import { describePoint } from "../operations/words";
 import { isKind, type Repository } from "../restic";
 import { setNameOf } from "./inputs";
 import { markOf } from "./point-set";
@@ -47,13 +49,16 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
   momentOf: (given, context) => new Date(given.takenAt || context.now),
 
   before: async (given, state, context) => (await look(given, state, context)).points,
-  warnings: async (given, state, context) => cautions((await look(given, state, context)).members),
+  async warnings(given, state, context) {
+    const { points, members } = await look(given, state, context);
+    return cautions(members, points, given);
+  },
   async present(state, context) {
     const all = await markedSnapshots(repositoryOf(state, context), context.signal);
     const owners = ownersOf(state);
     const members = membersOf(state, state, context);
     const points = await members.among(all.filter(({ owner }) => owners.includes(owner)));
-    for (const line of cautions(members)) context.warn(line);
+    for (const line of cautions(members, points, state)) context.warn(line);
     return points.map(remembering(state));
   },
   judge,
@@ -67,10 +72,11 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
 
   coming: ({ owner }) => ({ owner, tags: [], tree: "" }),
   announce: ({ slot }) => `will back up the recovery point of ${slot || "this run"} into the repository`,
-  describe: ({ good, writtenFor, figures }) => ({
+  describe: ({ good, writtenFor, figures, change }) => ({
     good,
     ...(writtenFor === undefined ? {} : { original: writtenFor }),
     ...figures,
+    ...(change ? { filesChanged: rounded(change.files), bytesChanged: rounded(change.bytes) } : {}),
   }),
   wasGood: ({ good }) => good,
   current: point => ({ resticSnapshotId: point?.id ?? "" }),
@@ -107,21 +113,35 @@ async function look(
 }
 
 /** What a preview and a run say of what they have seen in the repository. */
-function cautions({ strangers }: Members): string[] {
+function cautions(
+  { strangers }: Members,
+  points: readonly ResticPoint[],
+  { acknowledgeChange }: Inputs,
+): string[] {
   const words = strangerWords(strangers);
-  return words === undefined ? [] : [words];
+  return [
+    ...(words === undefined ? [] : [words]),
+    ...unacknowledged(points, acknowledgeChange).map(unusualWords),
+  ];
 }
 
 /**
- * As the policy says; but of points that are known by their mark alone none pushes another out: where the state was lost,
- * a run lets only those go that would go beside its own point alone.
+ * As the policy says, but for two things. Nothing goes that is older than an unusual change which nobody has acknowledged.
+ * And of points that are known by their mark alone none pushes another out: where the state was lost, a run lets only those
+ * go that would go beside its own point alone.
  */
-function judge(points: readonly ResticPoint[], { retention, timeZone }: Inputs, asOf: Date) {
+function judge(
+  points: readonly ResticPoint[],
+  { retention, timeZone, acknowledgeChange }: Inputs,
+  asOf: Date,
+) {
   const decided = (some: readonly ResticPoint[]) =>
     decide(some, retention as Retention | undefined, { asOf, timeZone });
   const known = points.filter(({ adopted }) => !adopted);
-  if (known.length === points.length) return decided(points);
+  const [alarm] = unacknowledged(points, acknowledgeChange);
   return holdBack(decided(points), point => {
+    if (alarm && point.time <= alarm.time) return `the change in ${describePoint(alarm)} is not acknowledged`;
+    if (known.length === points.length) return undefined;
     const beside = decided([point, ...known.filter(({ id }) => id !== point.id)]);
     const goes = beside.remove.some(({ point: { id } }) => id === point.id);
     return goes ? undefined : "known by its mark alone: the next run decides";
@@ -139,8 +159,8 @@ async function take(
   try {
     const run = runOf(given, state, repository, context);
     const { moved, points: present, superseded, shrunk } = await backUpVolume(run);
-    for (const line of cautions(run.members)) context.warn(line);
     const points = present.map(remembering(state));
+    for (const line of cautions(run.members, points, given)) context.warn(line);
     const partial = shrunk
       ? shrinkWords(shrunk.point, shrunk.shrink)
       : moved?.partial
@@ -227,6 +247,7 @@ function runOf(
     allowShrink: given.allowShrink,
     remembered: point => ({
       figures: remembering(state)(point).figures,
+      change: remembering(state)(point).change,
       selection: state && selectionTag(state),
     }),
     now: context.now,
@@ -285,18 +306,31 @@ const rememberedBy = ({ points, removed }: BackupState): Remembered[] => [
 function remembering(state: BackupState | undefined): (point: ResticPoint) => ResticPoint {
   const known = new Map(state?.points.map(point => [point.resticSnapshotId, point]));
   return point => {
-    if (point.figures) return point;
-    const { filesTotal, bytesTotal } = known.get(point.id) ?? known.get(point.writtenFor ?? "") ?? {};
-    if (filesTotal !== undefined && bytesTotal !== undefined)
-      return { ...point, figures: { filesTotal, bytesTotal } };
-    // of a version that kept them of the last backup alone
-    const isLast =
-      state?.phase === "Succeeded" && state.resticSnapshotId === point.id && state.filesTotal > 0;
-    return isLast
-      ? { ...point, figures: { filesTotal: state.filesTotal, bytesTotal: state.bytesTotal } }
-      : point;
+    const { filesTotal, bytesTotal, filesChanged, bytesChanged } =
+      known.get(point.id) ?? known.get(point.writtenFor ?? "") ?? {};
+    const figures =
+      filesTotal !== undefined && bytesTotal !== undefined ? { filesTotal, bytesTotal } : undefined;
+    const change =
+      filesChanged !== undefined && bytesChanged !== undefined
+        ? { files: filesChanged, bytes: bytesChanged }
+        : undefined;
+    return {
+      ...point,
+      figures: point.figures ?? figures ?? lastRun(point, state),
+      change: point.change ?? change,
+    };
   };
 }
+
+/** What a version before kept of the last backup alone. */
+function lastRun({ id }: ResticPoint, state: BackupState | undefined): Figures | undefined {
+  if (state?.phase !== "Succeeded" || state.resticSnapshotId !== id || state.filesTotal === 0)
+    return undefined;
+  return { filesTotal: state.filesTotal, bytesTotal: state.bytesTotal };
+}
+
+/** In thousandths, upwards. */
+const rounded = (share: number): number => Math.ceil(Math.round(share * 1e6) / 1e3) / 1e3;
 
 function isElsewhere(given: Inputs, state: BackupState): boolean {
   return given.repository?.url !== state.repository.url;

@@ -55,6 +55,8 @@ export interface VolumeBackupArgs {
   allowUnreadable?: ResticBackupArgs["allowUnreadable"];
   /** Which points may have less than half the files or bytes of the good one before: true, or those up to an instant, ISO 8601. */
   allowShrink?: ResticBackupArgs["allowShrink"];
+  /** The slot, or a later instant, of a point whose unusual change was looked at: until then no older point is removed. */
+  acknowledgeChange?: ResticBackupArgs["acknowledgeChange"];
   /** Ids of restic snapshots that are points of this set though its state does not know them. */
   adoptIds?: ResticBackupArgs["adoptIds"];
   /** Which restic snapshots are kept. Default: all. */
@@ -88,6 +90,7 @@ const keys = Object.keys({
   content: true,
   allowUnreadable: true,
   allowShrink: true,
+  acknowledgeChange: true,
   adoptIds: true,
   retention: true,
   timeoutSeconds: true,
@@ -173,6 +176,7 @@ export class VolumeBackup extends pulumi.ComponentResource {
         content: args.content,
         allowUnreadable: args.allowUnreadable,
         allowShrink: args.allowShrink,
+        acknowledgeChange: args.acknowledgeChange,
         adoptIds: args.adoptIds,
         retention: args.retention,
         timeZone: args.timeZone,

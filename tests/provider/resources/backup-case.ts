@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { type Devcloud, makeExt4Image, startDevcloud } from "../../../devcloud";
@@ -59,6 +60,23 @@ export class BackupCase {
     }
     const imageFile = path.join(this.work, `volume-${number}.img`);
     await makeExt4Image(imageFile, { sizeMib: 16, fromDirectory: folder });
+    this.volumeId = (await this.cloud.addVolume({ name: "source", imageFile })).id;
+  }
+
+  /** From now on its image has these files in place of those of the same name, and not those that are gone; the others stay as they are. */
+  async changes(fresh: Record<string, Buffer>, gone: readonly string[] = []): Promise<void> {
+    const number = this.images++;
+    const imageFile = path.join(this.work, `volume-${number}.img`);
+    copyFileSync(path.join(this.work, `volume-${number - 1}.img`), imageFile);
+    const commands = [...Object.keys(fresh), ...gone].map(name => `rm ${name}`);
+    for (const [name, content] of Object.entries(fresh)) {
+      const file = path.join(this.work, `fresh-${number}-${name}`);
+      writeFileSync(file, content);
+      commands.push(`write ${file} ${name}`);
+    }
+    const script = path.join(this.work, `changes-${number}`);
+    writeFileSync(script, `${commands.join("\n")}\n`);
+    execFileSync("debugfs", ["-w", "-f", script, imageFile], { stdio: "ignore" });
     this.volumeId = (await this.cloud.addVolume({ name: "source", imageFile })).id;
   }
 
