@@ -58,6 +58,9 @@ export async function restore(restic: Restic, id: string, options: RestoreOption
         throw new ResticError("failed", `${doing}: there is no such folder in the snapshot`);
       await moveInto(join(staging, sub), target);
     } else await expectMatches(doing, target, include, wasEmpty);
+    // a folder of it may be empty
+    if (sub === "/" && !(await holdsFile(target)))
+      throw new ResticError("failed", `${doing}: there is no file in the snapshot`);
   } catch (error) {
     throw differences.explain(error, doing);
   } finally {
@@ -143,8 +146,6 @@ async function expectMatches(
     throw new ResticError("failed", `${doing}: ${missing.join(", ")} is not in the snapshot`);
   if (include.length > 0 && wasEmpty && (await readdir(target)).length === 0)
     throw new ResticError("failed", `${doing}: nothing in the snapshot matches ${include.join(", ")}`);
-  if (!(await holdsFile(target)))
-    throw new ResticError("failed", `${doing}: there is no file in the snapshot`);
 }
 
 /** Whether there is anything but folders. */
