@@ -266,16 +266,24 @@ export class ProviderHost {
     ) => void;
     return new Promise((resolve, reject) => {
       (this.client[method] as unknown as Unary).call(this.client, request, (error, response) => {
-        if (error) reject(this.failure(error, secretsOf));
-        else resolve(response);
+        if (!error) resolve(response);
+        else void this.ended(error).then(() => reject(this.failure(error, secretsOf)));
       });
     });
   }
 
+  /** A broken connection is heard of before the end of the process that broke it. */
+  private async ended(error: ServiceFailure): Promise<void> {
+    if (error.code !== this.protocol.grpc.status.UNAVAILABLE) return;
+    await Promise.race([this.child.exited, new Promise(resolve => setTimeout(resolve, 1000).unref())]);
+  }
+
   private failure(error: ServiceFailure, secretsOf: Properties | undefined): Error {
     const { protocol } = this;
-    if (error.code === protocol.grpc.status.UNAVAILABLE && this.child.process.exitCode !== null) {
-      return new Error(`the dynamic provider process ended with exit code ${this.child.process.exitCode}`);
+    const { exitCode, signalCode } = this.child.process;
+    if (error.code === protocol.grpc.status.UNAVAILABLE && (exitCode !== null || signalCode !== null)) {
+      const how = signalCode === null ? `ended with exit code ${exitCode}` : `was ended by ${signalCode}`;
+      return new Error(`the dynamic provider process ${how}`);
     }
     const message = error.details || error.message;
     for (const details of error.metadata?.get("grpc-status-details-bin") ?? []) {

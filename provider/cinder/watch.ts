@@ -60,7 +60,8 @@ interface Waiter<T> {
   doing: string;
   deadline: number;
   timeoutSeconds: number;
-  lastStatus: string;
+  /** Undefined until a look has succeeded. */
+  lastStatus: string | undefined;
   readonly since: number;
   resolve(row: T | undefined): void;
   reject(error: unknown): void;
@@ -117,7 +118,7 @@ class Watch<T extends Row> {
         doing: options.doing,
         deadline: Date.now() + options.timeoutSeconds * 1000,
         timeoutSeconds: options.timeoutSeconds,
-        lastStatus: "unknown",
+        lastStatus: undefined,
         since: Date.now(),
         resolve: settle(resolve),
         reject: settle(reject),
@@ -219,6 +220,15 @@ class Watch<T extends Row> {
     return rows;
   }
 
+  private lastSeen({ id, lastStatus }: Waiter<T>, error: unknown): string {
+    const what = `${this.kind.name} ${id}`;
+    const status =
+      lastStatus === undefined ? `what became of ${what} is not known` : `${what} is '${lastStatus}'`;
+    return error === undefined
+      ? status
+      : `${status}; the last look at it failed: ${(error as Error).message}`;
+  }
+
   /** A failed look is not the end of a wait, unless its time is over or the failure cannot pass. */
   private expire(asked: Waiter<T>[], error?: unknown): void {
     const passing = error === undefined || mayPass(error);
@@ -228,7 +238,7 @@ class Watch<T extends Row> {
       else if (Date.now() >= waiter.deadline)
         waiter.reject(
           new WaitError(
-            `${waiter.doing}: timed out after ${waiter.timeoutSeconds} s, ${this.kind.name} ${waiter.id} is '${waiter.lastStatus}'`,
+            `${waiter.doing}: timed out after ${waiter.timeoutSeconds} s, ${this.lastSeen(waiter, error)}`,
             true,
             { cause: error },
           ),

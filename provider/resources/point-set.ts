@@ -53,14 +53,22 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
     const { superseded, partial } = taken;
     const run = { slot: given.slot, trigger: given.trigger, origin: store.originOf?.(given) };
     const own = pointOf(taken.points, run);
-    const { remove } = store.judge(taken.points, given, asOfOf(given, context));
-    // never the point that was just made, whatever time another one claims
-    const end = await taken.remove(remove.filter(({ point }) => point !== own));
+    const judged = store.judge(taken.points, given, asOfOf(given, context));
+    // never the point of the run itself, whatever time another one claims
+    const remove = judged.remove.filter(({ point }) => point !== own);
+    const end = await taken.remove(remove);
     const gone = new Set(end.removed.map(({ point }) => point.id));
+    const isOwed = end.failure !== undefined && store.owes?.(given, end.failure.words, context) === true;
+    // the next run finds them there still, and tries again
+    const owed = isOwed ? remove.filter(({ point }) => !gone.has(point.id)) : [];
     const left = taken.points.filter(({ id }) => !gone.has(id));
     const outputs = outputsOf(
       explained(left, given, context),
-      [...superseded, ...end.removed].map(({ point, reasons }) => ({
+      [
+        ...superseded,
+        ...end.removed,
+        ...owed.map(({ point, reasons }) => ({ point, reasons: [...reasons, "could not be removed yet"] })),
+      ].map(({ point, reasons }) => ({
         [store.idKey]: point.id,
         time: instant(point.time),
         because: reasons,
@@ -77,7 +85,8 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
         ),
       );
     const fresh = { id: given.owner, outputs: outputs as Record<string, unknown> };
-    if (end.failure)
+    if (end.failure && isOwed) context.warn(`${store.done}, but ${end.failure.words}`);
+    else if (end.failure)
       throw new PartialFailure(`${partial ?? store.done}, but ${end.failure.words}`, fresh, end.failure);
     if (partial) throw new PartialFailure(partial, fresh);
     return outputs;

@@ -95,6 +95,9 @@ export interface PointStore<G extends Given, O extends Shown, P extends SetPoint
   /** The outputs that tell of a set, or of its last run, whatever points there are. */
   own(given: G, state: O | undefined): Own;
 
+  /** Notes old points that cannot go where another resource of the set must not wait for them; that one fails at its end. */
+  owes?(given: G, words: string, context: Context): boolean;
+
   /** Points made by other means that the coming run takes into the set. */
   adopted?(given: G, state: (G & O) | undefined, context: Context): Promise<P[]>;
   /** A set that wants no point has nothing to take from yet: the run does nothing then. */

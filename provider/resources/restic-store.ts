@@ -10,6 +10,7 @@ import { markedSnapshots, type ResticPoint } from "../operations/restic-set";
 import type { Decision, Retention } from "../operations/retention";
 import { decide, holdBack } from "../operations/set-point";
 import { shrinkWords } from "../operations/shrink";
+import { unremovedOf } from "../operations/unremoved";
 import { describePoint } from "../operations/words";
 import { isKind, type Repository } from "../restic";
 import { setNameOf } from "./inputs";
@@ -190,7 +191,13 @@ async function take(
             phase: partial === undefined ? "Succeeded" : "PartiallyFailed",
             ...(partial === undefined ? {} : { message: partial }),
           },
-      remove: decisions => forget(repository, decisions, isOver, context),
+      remove: async decisions => {
+        const end = await forget(repository, decisions, isOver, context);
+        const words = given.source && unremovedOf(context.session(given)).get(given.source.owner);
+        return words && !end.failure
+          ? { ...end, failure: { words: `of its Cinder snapshots ${words}` } }
+          : end;
+      },
     };
   } catch (error) {
     // it may be the last one, which the points of other sets wait for

@@ -14,6 +14,7 @@ import {
   type SnapshotSet,
   takePoint,
 } from "../operations/snapshot-set";
+import { unremovedOf } from "../operations/unremoved";
 import { describePoint } from "../operations/words";
 import type { Inputs, Outputs } from "./cinder-snapshot-schema";
 import { nextDue, retentionOf } from "./inputs";
@@ -78,6 +79,13 @@ export const snapshotStore: PointStore<Inputs, Outputs, SnapshotPoint, Own> = {
     sizeGib: point?.sizeGib ?? 0,
   }),
   own: given => ({ nextDue: nextDue(given) ?? "" }),
+
+  // an old point that cannot go must not stop the copies of new ones
+  owes(given, words, context) {
+    if (!given.awaitsCopy) return false;
+    unremovedOf(context.session(given)).set(given.owner, words);
+    return true;
+  },
 
   async adopted(given, state, context) {
     if (!isAdopting(given, state)) return [];

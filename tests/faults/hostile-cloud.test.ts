@@ -30,6 +30,27 @@ describe("a cloud that others change", function () {
     await client.waitFor(path.replace(/\?.*/, ""), "gone");
   }
 
+  it("goes on copying where an old point cannot be removed, and says so in each run until it can", async () => {
+    stack.sets.pg = { ...(stack.sets.pg as object), ...(await aSet(place, "pg2", 1)), timeoutSeconds: 1 };
+    for (const hour of [1, 2]) await stack.upWell(hourOf(hour));
+    const old = snapshotOf(slotOf(1));
+    assert.ok(old);
+    old.status = "error_deleting";
+    for (const hour of [3, 4, 5]) {
+      const failures = await stack.up(hourOf(hour));
+      assert.deepEqual(Object.keys(failures), ["pg-backup"]);
+      assert.match(
+        failures["pg-backup"] ?? "",
+        /^the backup is in the repository, but of its Cinder snapshots 1 old point could not be removed: .*error_deleting/,
+      );
+      assert.ok((await restic()).includes(slotOf(hour)));
+    }
+    old.status = "available";
+    await stack.upWell(hourOf(5));
+    await stack.upWell(hourOf(6));
+    await stack.assertWhole();
+  });
+
   describe("by a quota", () => {
     /** Four sets that keep their points in the cloud alone, and have one each. */
     async function fourSets(): Promise<string[]> {
@@ -254,6 +275,15 @@ describe("a cloud that others change", function () {
       for (const name of Object.keys(edits)) assert.deepEqual(cinder(name), [3, 4].map(slotOf), name);
       await stack.destroy(hourOf(5));
       assert.deepEqual(place.cloud.snapshots(), []);
+    });
+
+    it("copies the point of the slot, and keeps it, where an old one claims a time of the future", async () => {
+      for (const hour of [1, 2]) await stack.upWell(hourOf(hour));
+      await edit(snapshotOf(slotOf(1))?.id, { "osbackup-time": "2099-01-01T00:00:00Z" });
+      await stack.upWell(hourOf(3));
+      const current = place.cloud.snapshots().find(({ id }) => id === stack.state("pg-snapshot")?.snapshotId);
+      assert.equal(current?.metadata["osbackup-slot"], slotOf(3));
+      assert.ok((await restic()).includes(slotOf(3)));
     });
 
     it("backs up a point whose time of capture was made unreadable, as of when Cinder made it", async () => {

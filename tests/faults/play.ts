@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { makeExt4Image } from "../../devcloud";
 import type { Engine } from "../../engine";
 import { until } from "../until";
-import { type Call, ends, type Fault, type FaultCase, titleOf } from "./cases";
+import { type Call, ends, type Fault, type FaultCase } from "./cases";
 import { foreignObjects, idsInState, lineOf, ownObjects, processes, traces, unmount, Watch } from "./picture";
 import { addLock } from "./quick-repository";
 import { password, type Ran, type RunOptions, type Scenario, type Stage, stages } from "./scenario";
@@ -40,12 +40,12 @@ const withoutIds = (whole: string): string =>
 function patternOf(what: string): RegExp {
   const [, pathOnly = ""] = /^\S+ ([^?]*)/.exec(what) ?? [];
   const query = /\?(.*)$/.exec(what)?.[1];
-  const escape = (text: string) =>
+  const literal = (text: string) =>
     text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll("\\{id\\}", "[0-9a-f-]{32,36}");
   // a listing of ours is told from one of everything by its query
   const tail =
     query === undefined ? "(\\?.*)?$" : query.includes("of=ours") ? "\\?.*managed-by" : "\\?(?!.*managed-by)";
-  return new RegExp(`^${escape(pathOnly)}${tail}`);
+  return new RegExp(`^${literal(pathOnly)}${tail}`);
 }
 
 /** Plays all stages without a fault, keeps what was there before each, and tells the calls that each made. */
@@ -185,7 +185,7 @@ function ender(scenario: Scenario, fault: Fault) {
   return {
     end() {
       hits++;
-      if (fault.startsWith("kill")) for (const pid of providers(scenario.root)) process.kill(pid, "SIGKILL");
+      if (fault.startsWith("kill")) killProviders(scenario.root);
       else cancellation.abort();
       if (fault === "SIGINT, SIGTERM") ended = sleep(50).then(() => engine?.kill());
     },
@@ -203,11 +203,15 @@ function ender(scenario: Scenario, fault: Fault) {
   };
 }
 
-function providers(root: string): number[] {
-  return processes(root).flatMap(line => {
+function killProviders(root: string): void {
+  for (const line of processes(root)) {
     const [, pid] = /^process (\d+): .*dynamic-provider/.exec(line) ?? [];
-    return pid === undefined ? [] : [Number(pid)];
-  });
+    try {
+      if (pid !== undefined) process.kill(Number(pid), "SIGKILL");
+    } catch {
+      // it has just ended
+    }
+  }
 }
 
 function endAtRequest(scenario: Scenario, { call, fault }: FaultCase): Placed {

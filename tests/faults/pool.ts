@@ -7,6 +7,9 @@ import { unmount } from "./picture";
 import { repositoryRoot } from "./scenario";
 import type { FromWorker, ToWorker } from "./worker";
 
+/** The code of a worker whose case did not end: the others go on. */
+export const hung = 3;
+
 /** How a case ended. */
 export interface Played {
   one: FaultCase;
@@ -76,5 +79,6 @@ export async function playAll(
     unmount(root);
     rmSync(root, { recursive: true, force: true });
   }
+  if (queue && queue.length > 0) throw new Error(`${queue.length} cases were not played: every worker hung`);
   return results;
 }

@@ -1,6 +1,7 @@
 import type { Call } from "./cases";
 import { type FaultCase, titleOf } from "./cases";
 import { type Pictures, play, record } from "./play";
+import { hung } from "./pool";
 import { Scenario } from "./scenario";
 
 /** What is sent to a worker: cases, one after the other. */
@@ -33,7 +34,7 @@ async function main(): Promise<void> {
         problems: [`it did not end within ${mostSeconds} s`],
         seconds: mostSeconds,
       });
-      process.exit(1);
+      setTimeout(() => process.exit(hung), 100);
     }, mostSeconds * 1000);
     const problems = await play(scenario, message, pictures).catch((error: Error) => [
       `${titleOf(message)} could not be played: ${error.stack}`,
