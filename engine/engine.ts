@@ -36,6 +36,8 @@ export interface EngineOptions {
   parallel?: number;
   /** Default: processes of their own. A test of a thousand runs has no time to start two for each. */
   hosts?: Hosts;
+  /** Those that engines of the same passphrase have opened before, by salt: a derivation takes some tenths of a second. */
+  crypters?: Map<string, Promise<Crypter>>;
   onEvent?: (event: EngineEvent) => void;
   /** Told each secret text once, before it can appear in an event. */
   onSecret?: (text: string) => void;
@@ -96,12 +98,13 @@ export class Engine {
   private readonly statePath: string;
   private readonly lockPath: string;
   private current: DeploymentRun | undefined;
-  private crypters = new Map<string, Promise<Crypter>>();
+  private readonly crypters: Map<string, Promise<Crypter>>;
 
   constructor(private readonly options: EngineOptions) {
     if (!/^[A-Za-z0-9._-]+$/.test(options.stack)) {
       throw new Error(`opening stack "${options.stack}": a name may hold letters, digits, ".", "_" and "-"`);
     }
+    this.crypters = options.crypters ?? new Map();
     this.project = readProject(options.directory);
     this.environment = options.environment ?? process.env;
     const states =

@@ -1,8 +1,12 @@
 import { parseArgs } from "node:util";
 import { allCases, type FaultCase, sampleOf, titleOf } from "./cases";
+import { tryMutations } from "./mutate";
 import { playAll } from "./pool";
 
-/** Plays the fault matrix: all of it, those whose title matches `--grep`, or `--sample` of them by `--seed`. */
+/**
+ * Plays the fault matrix: all of it, those whose title matches `--grep`, or `--sample` of them by `--seed`; with
+ * `--mutations` against providers that are broken on purpose.
+ */
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -11,10 +15,17 @@ async function main(): Promise<void> {
       seed: { type: "string", default: "1" },
       workers: { type: "string", default: "3" },
       list: { type: "boolean", default: false },
+      mutations: { type: "boolean", default: false },
     },
   });
   const began = Date.now();
   const pattern = values.grep === undefined ? undefined : new RegExp(values.grep);
+  if (values.mutations) {
+    const { caught, missed } = await tryMutations(pattern, line => console.log(line));
+    console.log(`${caught} passed, ${missed.length} failed, 0 skipped`);
+    process.exitCode = missed.length > 0 || caught === 0 ? 1 : 0;
+    return;
+  }
   let chosen = 0;
   const choose = (all: FaultCase[]) => {
     const matching = all.filter(one => !pattern || pattern.test(titleOf(one)));

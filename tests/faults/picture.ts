@@ -68,8 +68,17 @@ export function foreignObjects(scenario: Scenario): string[] {
   return [...rows, ...sources, ...files].sort();
 }
 
+/** What was listed last: a snapshot's file is called by its content. */
+let listed: { names: string; snapshots: { id: string; tags: string[] }[] } | undefined;
+
 function resticSnapshots(repository: string): { id: string; tags: string[] }[] {
   if (!existsSync(path.join(repository, "config"))) return [];
+  const names = snapshotFiles(repository).sort().join();
+  if (listed?.names !== names) listed = { names, snapshots: listSnapshots(repository) };
+  return listed.snapshots;
+}
+
+function listSnapshots(repository: string): { id: string; tags: string[] }[] {
   const said = execFileSync("restic", ["-r", repository, "--no-cache", "--no-lock", "snapshots", "--json"], {
     env: { ...process.env, PATH: (process.env.PATH ?? "").replace(/^[^:]*:/, ""), RESTIC_PASSWORD: password },
     encoding: "utf8",
@@ -131,14 +140,6 @@ function backingFile(file: string): string | undefined {
     return readFileSync(file, "utf8").trim();
   } catch {
     return undefined;
-  }
-}
-
-/** Takes away the mounts that a case has left which did not come to its end. */
-export function unmount(root: string): void {
-  for (const line of readFileSync("/proc/self/mounts", "utf8").split("\n")) {
-    const [, where = ""] = line.split(" ");
-    if (where.startsWith(root)) execFileSync("umount", [where]);
   }
 }
 

@@ -7,9 +7,9 @@ import { makeExt4Image } from "../../devcloud";
 import type { Engine } from "../../engine";
 import { until } from "../until";
 import { type Call, ends, type Fault, type FaultCase } from "./cases";
-import { foreignObjects, idsInState, lineOf, ownObjects, processes, traces, unmount, Watch } from "./picture";
+import { foreignObjects, idsInState, lineOf, ownObjects, processes, traces, Watch } from "./picture";
 import { addLock } from "./quick-repository";
-import { password, type Ran, type RunOptions, type Scenario, type Stage, stages } from "./scenario";
+import { password, type Ran, type RunOptions, type Scenario, type Stage, stages, unmount } from "./scenario";
 
 /** What the undisturbed run of each stage leaves. */
 export type Pictures = Record<Stage, string[]>;
@@ -192,7 +192,7 @@ function ender(scenario: Scenario, fault: Fault) {
     placed: {
       isMet: () => hits > 0,
       run: {
-        ownProcesses: true,
+        ownProcess: true,
         signal: cancellation.signal,
         onEngine: (running: Engine) => {
           engine = running;

@@ -2,13 +2,19 @@ import { type ChildProcess, fork } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import type { Call, FaultCase } from "./cases";
-import { unmount } from "./picture";
-import { repositoryRoot } from "./scenario";
+import type { Pictures } from "./play";
+import { repositoryRoot, unmount } from "./scenario";
 import type { FromWorker, ToWorker } from "./worker";
 
 /** The code of a worker whose case did not end: the others go on. */
 export const hung = 3;
+
+/** The provider is wrong without any fault. */
+export class UndisturbedDiffers extends Error {
+  override name = "UndisturbedDiffers";
+}
 
 /** How a case ended. */
 export interface Played {
@@ -24,13 +30,16 @@ export interface PoolOptions {
   workers?: number;
   /** The provider that is to be tried. Default: this package. */
   packageDirectory?: string;
+  /** What the undisturbed run of each stage leaves, where another provider's is to be measured by it. */
+  expected?: Pictures;
+  onReady?(pictures: Pictures): void;
   onPlayed?(played: Played): void;
 }
 
 /** Plays the cases that `choose` takes of the calls that the undisturbed run makes. */
 export async function playAll(
   choose: (calls: Call[]) => readonly FaultCase[],
-  { workers = 3, packageDirectory = repositoryRoot, onPlayed }: PoolOptions = {},
+  { workers = 3, packageDirectory = repositoryRoot, expected, onReady, onPlayed }: PoolOptions = {},
 ): Promise<Played[]> {
   const root = mkdtempSync(path.join(tmpdir(), "osbackup-faults-"));
   const results: Played[] = [];
@@ -58,8 +67,12 @@ export async function playAll(
             child.send((one ?? "end") satisfies ToWorker);
           };
           child.on("message", (message: FromWorker) => {
-            if (message.kind === "ready") queue ??= [...choose(message.calls)];
-            else {
+            if (message.kind === "ready") {
+              onReady?.(message.pictures);
+              if (expected && !isDeepStrictEqual(expected, message.pictures))
+                reject(new UndisturbedDiffers("without a fault it leaves something else"));
+              queue ??= [...choose(message.calls)];
+            } else {
               results.push(message);
               onPlayed?.(message);
             }
@@ -67,7 +80,7 @@ export async function playAll(
           });
           child.once("error", reject);
           child.once("exit", code =>
-            code === 0
+            code === 0 || code === hung
               ? resolve()
               : reject(new Error(`a worker of the fault matrix ended with ${code}: ${said}`)),
           );

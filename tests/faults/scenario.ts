@@ -11,7 +11,8 @@ import {
 import { createRequire } from "node:module";
 import path from "node:path";
 import { type Devcloud, makeExt4Image, startDevcloud } from "../../devcloud";
-import { type DeploymentFile, Display, Engine, type RunResult } from "../../engine";
+import { type DeploymentFile, Display, Engine, type EngineOptions, type RunResult } from "../../engine";
+import { processes } from "../../engine/deployment";
 import { passphrase } from "../engine/engine-stacks";
 import { inThisProcess } from "./in-this-process";
 import { addSnapshots, quicken } from "./quick-repository";
@@ -36,8 +37,8 @@ export const foreignObjects = 100;
 
 /** How a run is run. */
 export interface RunOptions {
-  /** Default false: the program and the provider are in this process. */
-  ownProcesses?: boolean;
+  /** Whether the provider is in a process of its own, which can be killed. Default false. */
+  ownProcess?: boolean;
   /** Aborted as SIGINT does it. */
   signal?: AbortSignal;
   /** The repository's password, if another one than the right one is to be given. */
@@ -57,6 +58,7 @@ export class Scenario {
   readonly repository: string;
   readonly wrapper: string;
   private cloudNow: Devcloud | undefined;
+  private readonly crypters: NonNullable<EngineOptions["crypters"]> = new Map();
   private volumes: Record<string, string> = {};
   private serverId = "";
 
@@ -84,6 +86,7 @@ export class Scenario {
     await made.startCloud();
     await made.addVolumes();
     await made.addForeign();
+    await made.engine("first").begin();
     return made;
   }
 
@@ -254,15 +257,14 @@ exec "$real" "$@"
     const program = () => declare(load("./dist/sdk/index.js"), declared);
     const lines: string[] = [];
     const display = new Display(line => lines.push(line), { diff: false, json: false });
-    const engine = new Engine({
-      directory: project,
-      stack: "dev",
-      stateDirectory: path.join(this.root, "now/state"),
-      environment,
+    const engine = this.engine(stage, {
       onEvent: event => display.show(event),
       onSecret: text => display.mask.add(text),
       ...(options.signal && { signal: options.signal }),
-      ...(!options.ownProcesses && { hosts: inThisProcess(this.packageDirectory, program) }),
+      hosts: {
+        ...inThisProcess(this.packageDirectory, program),
+        ...(options.ownProcess && { startProvider: processes.startProvider }),
+      },
     });
     options.onEngine?.(engine);
     const operation = kind ?? (stage === "destroy" ? "destroy" : "up");
@@ -273,12 +275,18 @@ exec "$real" "$@"
 
   /** The stack's state with secrets in the clear. */
   exportState(stage: Stage): Promise<DeploymentFile> {
+    return this.engine(stage).exportStack({ showSecrets: true });
+  }
+
+  private engine(stage: Stage, more: Partial<EngineOptions> = {}): Engine {
     return new Engine({
       directory: path.join(this.root, "now/project"),
       stack: "dev",
       stateDirectory: path.join(this.root, "now/state"),
       environment: this.environment(stage),
-    }).exportStack({ showSecrets: true });
+      crypters: this.crypters,
+      ...more,
+    });
   }
 
   sourceId(set: (typeof sets)[number]): string {
@@ -293,6 +301,7 @@ exec "$real" "$@"
 
   async remove(): Promise<void> {
     await this.stopCloud();
+    unmount(this.root);
     rmSync(this.root, { recursive: true, force: true });
   }
 }
@@ -309,3 +318,11 @@ function copy(from: string, to: string): void {
 /** The names of the snapshots in the repository, without asking restic. */
 export const snapshotFiles = (repository: string): string[] =>
   readdirSync(path.join(repository, "snapshots"));
+
+/** Takes away the mounts that a case has left which did not come to its end. */
+export function unmount(root: string): void {
+  for (const line of readFileSync("/proc/self/mounts", "utf8").split("\n")) {
+    const [, where = ""] = line.split(" ");
+    if (where.startsWith(root)) execFileSync("umount", [where]);
+  }
+}
