@@ -628,6 +628,8 @@ export interface ResticBackupOutputs {
   durationSeconds: number;
   /** How the volume was read, such as 'loop mount'. */
   readBy: string;
+  /** A temporary volume that could not be removed; the next run tries again. Empty where none is left. */
+  leftVolumeId: string;
 }
 
 /** How ResticBackup is bound to its provider. */
@@ -647,6 +649,7 @@ export const resticBackupBinding = {
     "bytesAdded",
     "durationSeconds",
     "readBy",
+    "leftVolumeId",
   ],
   secretInputs: ["repository.password", "repository.environment.*"],
   addresses: ["repository.url"],

@@ -76,6 +76,8 @@ export interface BackedUp {
   moved?: MovedBackup;
   /** The point of this run where it has far less in it than the good one before, which nobody has allowed. */
   shrunk?: { point: ResticPoint; shrink: Shrink };
+  /** A temporary volume that could not be removed. */
+  leftVolumeId?: string | undefined;
   /** All points of the set, newest first. */
   points: ResticPoint[];
   /** Unfinished points of the same run that were forgotten. */
@@ -175,7 +177,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
       moved.snapshotId = made.id;
     }
     await noteCopied(run, made.id, isGood);
-    await releaseProven(run, volume);
+    const leftVolumeId = await releaseProven(run, volume);
     await releaseEarlier(run);
     const superseded = await forgetSuperseded(run, supersededBy(run.mark, before).superseded);
     const present = await pointsOf(run);
@@ -185,6 +187,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
         point.id === made.id ? { ...point, figures: made.figures, change } : point,
       ),
       superseded,
+      leftVolumeId,
       ...(shrink ? { shrunk: { point: made, shrink } } : {}),
     };
   } catch (error) {
@@ -321,10 +324,14 @@ async function releaseEarlier(run: BackUpVolume): Promise<void> {
   );
 }
 
-/** A volume that stays busy is no reason to call a proven backup failed, once it no longer speaks against its point. */
-async function releaseProven(run: BackUpVolume, volume: Volume): Promise<void> {
+/**
+ * A volume that stays busy is no reason to call a proven backup failed, once it no longer speaks against its point.
+ * Returns its id where it stays.
+ */
+async function releaseProven(run: BackUpVolume, volume: Volume): Promise<string | undefined> {
   try {
     await release(run);
+    return undefined;
   } catch (error) {
     await noteProven(run.session, volume, run.now).catch(() => {
       throw error;
@@ -332,6 +339,7 @@ async function releaseProven(run: BackUpVolume, volume: Volume): Promise<void> {
     run.log(
       `warning: temporary volume ${volume.id} stays, the next run removes it: ${(error as Error).message}`,
     );
+    return volume.id;
   }
 }
 

@@ -150,7 +150,7 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       const back = state.removed.map(point => (point as Record<string, unknown>)[store.idKey] as string);
       const still = present.filter(({ id }) => back.includes(id));
       if (still.length > 0) return [`${namedPoints(still, store.noun)}: to be removed, and still there`];
-      return store.ailing?.(present) ?? [];
+      return [...(store.unsettled?.(state) ?? []), ...(store.ailing?.(present) ?? [])];
     },
 
     async create(given: G, context: Context) {

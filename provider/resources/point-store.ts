@@ -106,6 +106,8 @@ export interface PointStore<G extends Given, O extends Shown, P extends SetPoint
   isElsewhere?(given: G, state: G): boolean;
   /** Whether the run only waits for a point that an earlier one began. */
   isBegun?(points: readonly P[], given: G): boolean;
+  /** What the last run could not put right. */
+  unsettled?(state: G & O): string[];
   /** What is wrong with points that are there. */
   ailing?(points: readonly P[]): string[];
   /** Called before a set is deleted. */

@@ -166,6 +166,11 @@ export const outputs = z.object({
   bytesAdded: z.number().describe("Bytes that it added to the repository."),
   durationSeconds: z.number().describe("How long restic took for it."),
   readBy: z.string().describe("How the volume was read, such as 'loop mount'."),
+  leftVolumeId: z
+    .string()
+    .describe(
+      "A temporary volume that could not be removed; the next run tries again. Empty where none is left.",
+    ),
 });
 
 export type Inputs = z.output<typeof inputs>;

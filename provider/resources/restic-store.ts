@@ -35,6 +35,7 @@ type LastRun = Pick<
   | "bytesAdded"
   | "durationSeconds"
   | "readBy"
+  | "leftVolumeId"
 >;
 
 /** Recovery points that are restic snapshots of one source. */
@@ -91,7 +92,10 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
     bytesAdded: state?.bytesAdded ?? 0,
     durationSeconds: state?.durationSeconds ?? 0,
     readBy: state?.readBy ?? "",
+    leftVolumeId: state?.leftVolumeId ?? "",
   }),
+  unsettled: ({ leftVolumeId }) =>
+    leftVolumeId ? [`temporary volume ${leftVolumeId} of a proven backup could not be removed`] : [],
   isElsewhere,
 };
 
@@ -159,7 +163,7 @@ async function take(
   const begun = Date.now();
   try {
     const run = runOf(given, state, repository, context);
-    const { moved, points: present, superseded, shrunk } = await backUpVolume(run);
+    const { moved, points: present, superseded, shrunk, leftVolumeId = "" } = await backUpVolume(run);
     const points = present.map(remembering(state));
     for (const line of cautions(run.members, points, given)) context.warn(line);
     const partial = shrunk
@@ -185,9 +189,11 @@ async function take(
             bytesAdded: moved.bytesAdded,
             durationSeconds: Math.round(moved.durationSeconds * 1000) / 1000,
             readBy: moved.how,
+            leftVolumeId,
           }
         : {
             ...resticStore.own(given, state),
+            leftVolumeId,
             phase: partial === undefined ? "Succeeded" : "PartiallyFailed",
             ...(partial === undefined ? {} : { message: partial }),
           },

@@ -168,8 +168,10 @@ for (const [engine, open, present] of engines)
       );
       // A set that was chosen may be hit as well.
       assert.ok(bad.length <= 10, `failed: ${bad}`);
+      // an old snapshot that cannot go does not stop the copy of the new one
+      const others = (await backedUp(slots[2])).filter(index => index !== busy);
       assert.deepEqual(
-        await backedUp(slots[2]),
+        others,
         all.filter(index => !bad.includes(index)),
       );
       for (const index of bad)

@@ -30,6 +30,8 @@ export interface PoolOptions {
   workers?: number;
   /** The provider that is to be tried. Default: this package. */
   packageDirectory?: string;
+  /** Whether Pulumi's own CLI runs the stack, all in processes of their own. Default false. */
+  realCli?: boolean;
   /** What the undisturbed run of each stage leaves, where another provider's is to be measured by it. */
   expected?: Pictures;
   onReady?(pictures: Pictures): void;
@@ -39,7 +41,14 @@ export interface PoolOptions {
 /** Plays the cases that `choose` takes of the calls that the undisturbed run makes. */
 export async function playAll(
   choose: (calls: Call[]) => readonly FaultCase[],
-  { workers = 3, packageDirectory = repositoryRoot, expected, onReady, onPlayed }: PoolOptions = {},
+  {
+    workers = 3,
+    packageDirectory = repositoryRoot,
+    realCli = false,
+    expected,
+    onReady,
+    onPlayed,
+  }: PoolOptions = {},
 ): Promise<Played[]> {
   const root = mkdtempSync(path.join(tmpdir(), "osbackup-faults-"));
   const results: Played[] = [];
@@ -50,7 +59,7 @@ export async function playAll(
       Array.from({ length: workers }, (_, index) => {
         const child = fork(
           path.join(__dirname, "worker.ts"),
-          [path.join(root, String(index)), packageDirectory],
+          [path.join(root, String(index)), packageDirectory, ...(realCli ? ["pulumi"] : [])],
           {
             execArgv: ["--import", "tsx"],
             stdio: ["ignore", "ignore", "pipe", "ipc"],

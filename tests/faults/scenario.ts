@@ -13,7 +13,7 @@ import path from "node:path";
 import { type Devcloud, makeExt4Image, startDevcloud } from "../../devcloud";
 import { type DeploymentFile, Display, Engine, type EngineOptions, type RunResult } from "../../engine";
 import { processes } from "../../engine/deployment";
-import { passphrase } from "../engine/engine-stacks";
+import { type EngineStack, passphrase, pulumiStack } from "../engine/engine-stacks";
 import { inThisProcess } from "./in-this-process";
 import { addSnapshots, quicken } from "./quick-repository";
 
@@ -61,6 +61,9 @@ export class Scenario {
   private readonly crypters: NonNullable<EngineOptions["crypters"]> = new Map();
   private volumes: Record<string, string> = {};
   private serverId = "";
+  /** The stack on the real CLI, where that runs it. */
+  private pulumi: EngineStack | undefined;
+  private readonly pulumiEnvironment: NodeJS.ProcessEnv = {};
 
   private constructor(
     readonly root: string,
@@ -77,7 +80,10 @@ export class Scenario {
   }
 
   /** Makes a folder with all that is there before the first run. */
-  static async make(root: string, packageDirectory = repositoryRoot): Promise<Scenario> {
+  static async make(
+    root: string,
+    { packageDirectory = repositoryRoot, realCli = false } = {},
+  ): Promise<Scenario> {
     const made = new Scenario(root, packageDirectory);
     for (const name of ["now/project", "home", "tmp", "mnt", "bin", "calls", "saved"])
       mkdirSync(path.join(root, name), { recursive: true });
@@ -86,13 +92,21 @@ export class Scenario {
     await made.startCloud();
     await made.addVolumes();
     await made.addForeign();
-    await made.engine("first").begin();
+    if (realCli) await made.beginOnRealCli();
+    else await made.engine("first").begin();
     return made;
   }
 
-  /** A folder that another process made. */
-  static open(root: string, packageDirectory = repositoryRoot): Scenario {
-    return new Scenario(root, packageDirectory);
+  /** Everything that the CLI keeps is in a folder of what is saved and loaded. */
+  private async beginOnRealCli(): Promise<void> {
+    const directory = path.join(this.root, "now/pulumi");
+    mkdirSync(directory);
+    Object.assign(this.pulumiEnvironment, this.environment("first"));
+    this.pulumi = await pulumiStack({
+      project: path.join(this.root, "now/project"),
+      directory,
+      environment: this.pulumiEnvironment,
+    });
   }
 
   private writeProject(): void {
@@ -252,6 +266,18 @@ exec "$real" "$@"
     };
     const project = path.join(this.root, "now/project");
     writeFileSync(path.join(project, "declared.json"), JSON.stringify(declared));
+    if (this.pulumi) {
+      Object.assign(this.pulumiEnvironment, environment);
+      const ran = await this.pulumi.run(
+        kind ?? (stage === "destroy" ? "destroy" : "up"),
+        kind === "preview" ? ["expectNoChanges"] : stage === "destroy" ? [] : ["continueOnError"],
+      );
+      return {
+        result: ran.exitCode === 0 ? "succeeded" : "failed",
+        exitCode: ran.exitCode,
+        output: ran.output,
+      };
+    }
     const load = createRequire(path.join(this.packageDirectory, "package.json"));
     const { declare } = load(path.join(__dirname, "program.cjs"));
     const program = () => declare(load("./dist/sdk/index.js"), declared);
@@ -275,7 +301,7 @@ exec "$real" "$@"
 
   /** The stack's state with secrets in the clear. */
   exportState(stage: Stage): Promise<DeploymentFile> {
-    return this.engine(stage).exportStack({ showSecrets: true });
+    return (this.pulumi ?? this.engine(stage)).exportStack({ showSecrets: true });
   }
 
   private engine(stage: Stage, more: Partial<EngineOptions> = {}): Engine {

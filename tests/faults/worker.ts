@@ -15,11 +15,14 @@ export type FromWorker =
 /** A case takes some seconds; one that hangs is a failure of its own, and the end of its worker. */
 const mostSeconds = 150;
 
-/** Plays cases in a folder of its own, the first argument, with the provider of the package in the second. */
+/**
+ * Plays cases in a folder of its own, the first argument, with the provider of the package in the second; on the real CLI
+ * where the third is "pulumi".
+ */
 async function main(): Promise<void> {
-  const [root = "", packageDirectory = ""] = process.argv.slice(2);
+  const [root = "", packageDirectory = "", engine] = process.argv.slice(2);
   const tell = (message: FromWorker) => process.send?.(message);
-  const scenario = await Scenario.make(root, packageDirectory);
+  const scenario = await Scenario.make(root, { packageDirectory, realCli: engine === "pulumi" });
   const { calls, pictures } = await record(scenario);
   process.on("message", async (message: ToWorker) => {
     if (message === "end") {
