@@ -45,6 +45,7 @@ async function main(): Promise<void> {
     clearTimeout(late);
     tell({ kind: "played", one: message, problems, seconds: (Date.now() - begun) / 1000 });
   });
+  process.once("disconnect", () => process.exit(1));
   tell({ kind: "ready", calls, pictures });
 }
 
