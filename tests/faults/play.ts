@@ -66,7 +66,8 @@ export async function record(scenario: Scenario): Promise<{ calls: Call[]; pictu
 
 /** A fault that is in place: whether it has been met, how it is taken away, and what the run gets. */
 interface Placed {
-  isMet(): boolean;
+  /** Whether it has, by how the run ended where nothing else tells. */
+  isMet(ran: Ran): boolean;
   mend(): void | Promise<void>;
   run?: RunOptions;
   /** Waits for what the fault itself has begun, once the run is over. */
@@ -84,7 +85,7 @@ export async function play(scenario: Scenario, one: FaultCase, pictures: Picture
   const placed = await place(scenario, one);
   const first = await scenario.run(one.stage, placed.run);
   await placed.settle?.();
-  if (!placed.isMet()) wrong("the fault met nothing");
+  if (!placed.isMet(first)) wrong("the fault met nothing");
   await until("the end of what the run had begun", () => processes(scenario.root).length === 0, {
     seconds: 20,
     every: 20,
@@ -353,7 +354,7 @@ async function failWork(scenario: Scenario, { fault }: FaultCase): Promise<Place
   }
   if (fault === "image is given up") {
     scenario.cloud.nextImageStatus("queued");
-    return { isMet: () => true, mend() {} };
+    return { isMet: ({ result }) => result === "failed", mend() {} };
   }
   if (fault === "tokens expire in the middle") {
     let hits = 0;
@@ -368,7 +369,8 @@ async function failWork(scenario: Scenario, { fault }: FaultCase): Promise<Place
     });
     return { isMet: () => hits > 0, mend() {} };
   }
-  if (fault === "wrong password") return { isMet: () => true, mend() {}, run: { password: wrongPassword } };
+  if (fault === "wrong password")
+    return { isMet: ({ result }) => result === "failed", mend() {}, run: { password: wrongPassword } };
   return emptySource(scenario);
 }
 
@@ -380,5 +382,5 @@ async function emptySource(scenario: Scenario): Promise<Placed> {
   mkdirSync(folder);
   renameSync(image, kept);
   await makeExt4Image(image, { fromDirectory: folder, sizeMib: 8 });
-  return { isMet: () => true, mend: () => renameSync(kept, image) };
+  return { isMet: ({ result }) => result === "failed", mend: () => renameSync(kept, image) };
 }
