@@ -147,7 +147,12 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       if (current && !present.some(point => point.id === current))
         return [`${store.noun} ${shortId(current)} has vanished`];
       // together with those of other sets, whose run said that it was gone
-      const back = state.removed.map(point => (point as Record<string, unknown>)[store.idKey] as string);
+      const idsOf = (points: object[]) =>
+        points.map(point => (point as Record<string, unknown>)[store.idKey] as string);
+      const back = idsOf(state.removed);
+      // one that could not be removed then is among the points too, until a run sees that it has gone
+      const gone = idsOf(state.points).filter(id => back.includes(id) && !present.some(one => one.id === id));
+      if (gone.length > 0) return [`${store.noun} ${gone.map(shortId).join(", ")} has gone at last`];
       const still = present.filter(({ id }) => back.includes(id));
       if (still.length > 0) return [`${namedPoints(still, store.noun)}: to be removed, and still there`];
       return [...(store.unsettled?.(state) ?? []), ...(store.ailing?.(present) ?? [])];

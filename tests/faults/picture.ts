@@ -195,7 +195,28 @@ export class Watch {
       const least = Math.min(before.length, floors[kind] ?? 1);
       if (now.length < least) this.say(`${set} has ${now.length} good points, fewer than ${least}`);
       this.oldestFirst(set, before, id => there.has(id));
+      if (kind === "snapshot") this.copiedFirst(owner, before, marked);
     }
+  }
+
+  /** The newest Cinder point from before goes when the copy of a newer one is proven. */
+  private copiedFirst(
+    owner: string,
+    before: Seen[],
+    now: { id: string; status: string; owner?: string | undefined }[],
+  ): void {
+    const [newest] = [...before].sort((a, b) => (a.slot > b.slot ? -1 : 1));
+    if (!newest || now.some(({ id, status }) => id === newest.id && status === "available")) return;
+    const isCopied = this.scenario.cloud
+      .snapshots()
+      .some(
+        ({ status, metadata }) =>
+          status === "available" &&
+          metadata["osbackup-owner"] === owner &&
+          metadata["osbackup-copy"] === "proven",
+      );
+    if (!isCopied)
+      this.say(`${owner} has lost its point of ${newest.slot}, and has no newer one with a copy`);
   }
 
   private oldestFirst(set: string, before: Seen[], isThere: (id: string) => boolean): void {
