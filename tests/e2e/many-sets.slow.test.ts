@@ -176,7 +176,16 @@ for (const [engine, open, present] of engines)
       );
       for (const index of bad)
         assert.match(ran.output, new RegExp(`set-${index}-(snapshot|volume|backup)\\b`));
-      for (const words of [/could not be found|does not exist/i, /wrong password/, /could not read absent/])
+      // the set whose file is absent never gets so far where the engine's choice was this one
+      const marked = await openRepository({ url, password }).snapshots();
+      const wasTried = marked.some(
+        ({ tags }) => tags.includes(`set=set-${partly}`) && tags.includes("partial"),
+      );
+      for (const words of [
+        /could not be found|does not exist/i,
+        /wrong password/,
+        ...(wasTried ? [/could not read absent/] : []),
+      ])
         assert.match(ran.output, words);
 
       for (const row of rowsOf([broken, alsoBroken])) row.status = "available";
