@@ -32,8 +32,8 @@ export const mutations: readonly Mutation[] = [
   {
     does: "takes a point that lacks files for a good one",
     file: "operations/set-point.js",
-    find: "point.good && (0, exports.isOfRun)(point, run)",
-    replace: "(0, exports.isOfRun)(point, run)",
+    find: "points.find(point => point.good && (0, exports.isOfRun)(point, run))",
+    replace: "points.find(point => (0, exports.isOfRun)(point, run))",
     shownBy: /^first: backup: exit 3$/,
   },
   {
