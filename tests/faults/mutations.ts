@@ -58,27 +58,6 @@ export const mutations: readonly Mutation[] = [
     shownBy: /^destroy: DELETE \S+\/snapshots\/\{id\}: 404 once$/,
   },
   {
-    does: "leaves the locks of dead runs",
-    file: "operations/restic-inventory.js",
-    find: "this.unlocked ??= this.repository.unlockStale({ signal });",
-    replace: "this.unlocked ??= Promise.resolve();",
-    shownBy: /^first: backup: locked by the dead$/,
-  },
-  {
-    does: "leaves the mounts of dead runs",
-    file: "movers/local/reading-mover.js",
-    find: "const cleaned = await (0, clean_up_1.cleanUp)((0, mount_path_1.mountPathOf)(run.owner));",
-    replace: "const cleaned = [];",
-    shownBy: /^first: backup( \(2\))?: kill (before|during)$/,
-  },
-  {
-    does: "leaves the temporary volume of a good backup",
-    file: "operations/back-up-volume.js",
-    find: "await release(run);\n        return undefined;",
-    replace: "return undefined;",
-    shownBy: /^third: GET \S+\/limits: 503 once$/,
-  },
-  {
     does: "keeps one point fewer than it should",
     file: "operations/retention/decision.js",
     find: "++seen <= count ?",
