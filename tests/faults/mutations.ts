@@ -84,7 +84,7 @@ export const mutations: readonly Mutation[] = [
     find: "return [...(this.byOwner.get(owner)?.values() ?? [])];",
     replace:
       "return [...this.byOwner].flatMap(([name, rows]) => name.startsWith(owner) ? [...rows.values()] : []);",
-    shownBy: /^(third|destroy): GET \S+\/volume\/v3\/: 503 once$/,
+    shownBy: /^(third|destroy): GET \/volume\/v3\/: 503 once$/,
   },
   {
     does: "says the repository's password",
