@@ -76,6 +76,8 @@ export interface BackedUp {
   moved?: MovedBackup;
   /** The point of this run where it has far less in it than the good one before, which nobody has allowed. */
   shrunk?: { point: ResticPoint; shrink: Shrink };
+  /** Points were called good in this run that are far smaller than those before: it lets none go for them. */
+  acceptsShrink: boolean;
   /** A temporary volume that could not be removed. */
   leftVolumeId?: string | undefined;
   /** All points of the set, newest first. */
@@ -108,7 +110,9 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
     );
   undo.add("the temporary volume", () => (speaksForItself(copy) ? cleanUpAndRelease(run) : keepVolume(run)));
   try {
-    const before = await allowShrunk(await recover(run), run);
+    const recovered = await recover(run);
+    const before = await allowShrunk(recovered, run);
+    const acceptsShrink = before !== recovered;
     const done = pointOf(before, run.mark);
     const shrunk = done ? undefined : shrunkBefore(before, run);
     if (done ?? shrunk) {
@@ -117,7 +121,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
       if (done && !done.adopted) await noteCopied(run, done.id, true);
       await cleanUpAndRelease(run);
       await releaseEarlier(run);
-      return { points: before, superseded: [], ...(shrunk ? { shrunk } : {}) };
+      return { points: before, superseded: [], acceptsShrink, ...(shrunk ? { shrunk } : {}) };
     }
     const earlier = earlierOf(before, run);
     const { volume } = await ensureTemporaryVolume(run.session, run.temporaryVolume, run);
@@ -187,6 +191,7 @@ export async function backUpVolume(run: BackUpVolume): Promise<BackedUp> {
         point.id === made.id ? { ...point, figures: made.figures, change } : point,
       ),
       superseded,
+      acceptsShrink,
       leftVolumeId,
       ...(shrink ? { shrunk: { point: made, shrink } } : {}),
     };

@@ -163,7 +163,7 @@ async function take(
   const begun = Date.now();
   try {
     const run = runOf(given, state, repository, context);
-    const { moved, points: present, superseded, shrunk, leftVolumeId = "" } = await backUpVolume(run);
+    const { moved, points: present, superseded, shrunk, acceptsShrink, leftVolumeId = "" } = await backUpVolume(run);
     const points = present.map(remembering(state));
     for (const line of cautions(run.members, points, given)) context.warn(line);
     const partial = shrunk
@@ -198,7 +198,8 @@ async function take(
             ...(partial === undefined ? {} : { message: partial }),
           },
       remove: async decisions => {
-        const end = await forget(repository, decisions, isOver, context);
+        // the next preview names what goes, before it does
+        const end = await forget(repository, acceptsShrink ? [] : decisions, isOver, context);
         const words = given.source && unremovedOf(context.session(given)).get(given.source.owner);
         return words && !end.failure
           ? { ...end, failure: { words: `of its Cinder snapshots ${words}` } }
