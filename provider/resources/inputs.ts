@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { instant as instantText } from "../base/marks";
+import { instant } from "../base/marks";
 import { kubernetesOptions } from "../movers/kubernetes/options";
 import { type MoverName, movers } from "../movers/registry";
 import { type Retention, validateRetention } from "../operations/retention";
@@ -108,10 +108,10 @@ const anInstant = "an instant as ISO 8601 with its zone, '2026-11-22T10:00:00Z'"
 const isInstant = (text: string): boolean => z.iso.datetime({ offset: true }).safeParse(text).success;
 
 /** An instant, such as a slot. */
-export const instant = z.string().refine(isInstant, `must be ${anInstant}`);
+export const instantInput = z.string().refine(isInstant, `must be ${anInstant}`);
 
 /** An instant, or "" where there is none yet. */
-export const instantOrNone = z
+export const instantInputOrNone = z
   .string()
   .refine(text => text === "" || isInstant(text), `must be ${anInstant}`);
 
@@ -187,7 +187,7 @@ export function settleSlot(
   const schedule = scheduleOf(inputs);
   if (!schedule?.takesPoints || inputs.paused) return old;
   const newest = newestSlot(schedule, now);
-  const slot = newest ? instantText(newest) : "";
+  const slot = newest ? instant(newest) : "";
   return slot < old ? old : slot;
 }
 
@@ -198,7 +198,7 @@ export function nextDue(
   const schedule = scheduleOf(inputs);
   if (!schedule?.takesPoints || inputs.paused || !inputs.slot) return undefined;
   const next = nextSlot(schedule, new Date(inputs.slot));
-  return next && instantText(next);
+  return next && instant(next);
 }
 
 /** The retention in force: Snapmanager's count stands for `keepLast` where the policy names none. */

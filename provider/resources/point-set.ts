@@ -16,6 +16,12 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
   const [removes, removed] = store.verbs;
   const currentOf = (state: O) => state[store.idKey] as string;
 
+  const ownRun = (given: G): Run => ({
+    slot: given.slot,
+    trigger: given.trigger,
+    origin: store.originOf?.(given),
+  });
+
   function outputsOf(kept: Decision<P>[], gone: Shown["removed"], own: Own, run?: Run): O {
     const points = kept.map(({ point }) => point);
     // the run's own, whatever time another one claims
@@ -51,7 +57,7 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       return { ...outputsOf([], [], store.own(given, state)), ...(state ? { points: state.points } : {}) };
     const taken = await store.take(given, state, context);
     const { superseded, partial } = taken;
-    const run = { slot: given.slot, trigger: given.trigger, origin: store.originOf?.(given) };
+    const run = ownRun(given);
     const own = pointOf(taken.points, run);
     const judged = store.judge(taken.points, given, asOfOf(given, context));
     // never the point of the run itself, whatever time another one claims
@@ -103,7 +109,7 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       const asOf = asOfOf(given, context);
       const present = await store.before(given, state, context);
       const adopted = (await store.adopted?.(given, state, context)) ?? [];
-      const run = { slot: given.slot, trigger: given.trigger, origin: store.originOf?.(given) };
+      const run = ownRun(given);
       const isDue = store.wants(given) && !pointOf(present, run);
       // of a new resource check says it; where it cannot be asked the run will say
       const missing =
@@ -167,8 +173,7 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       if (state.points.length === 0 && !store.wants(state)) return { id, outputs: outputsOf([], [], own) };
       const present = await store.present(state, context);
       if (present.length === 0 && state.points.length > 0) return undefined;
-      const run = { slot: state.slot, trigger: state.trigger, origin: store.originOf?.(state) };
-      const outputs = outputsOf(explained(present, state, context), state.removed, own, run);
+      const outputs = outputsOf(explained(present, state, context), state.removed, own, ownRun(state));
       // an older point does not take the place of a newest one that is gone: what is missing would be forgotten
       const isLost = store.wants(state) && !present.some(point => point.id === currentOf(state));
       return { id, outputs: isLost ? { ...outputs, ...store.current(undefined) } : outputs };

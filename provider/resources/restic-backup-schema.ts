@@ -1,8 +1,8 @@
 import { z } from "zod";
 import {
   deletionPolicy,
-  instant,
-  instantOrNone,
+  instantInput,
+  instantInputOrNone,
   mover,
   moverOptions,
   owner,
@@ -25,11 +25,11 @@ export const inputs = z.object({
   set: set.optional(),
   ...place,
   snapshotId: z.string().describe("The Cinder snapshot to back up. Empty: there is nothing to back up yet."),
-  slot: instantOrNone
+  slot: instantInputOrNone
     .default("")
     .describe("The slot of that snapshot: one restic snapshot is made for each. Empty without a schedule."),
   trigger: z.string().describe("The trigger of that snapshot.").optional(),
-  takenAt: instantOrNone
+  takenAt: instantInputOrNone
     .describe("When that snapshot was taken, ISO 8601 in UTC; the restic snapshot's time.")
     .optional(),
   temporaryVolume: z
@@ -83,7 +83,7 @@ export const inputs = z.object({
         "such as the slot of a point), those up to it. Default false: such a point is kept and does not count as good.",
     )
     .optional(),
-  acknowledgeChange: instant
+  acknowledgeChange: instantInput
     .describe(
       "The slot of a point whose change against the one before was far beyond the set's own history, or a later instant, ISO " +
         "8601: its data was looked at and is whole. Until then no older point is removed, and each run warns.",

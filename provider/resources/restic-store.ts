@@ -163,7 +163,14 @@ async function take(
   const begun = Date.now();
   try {
     const run = runOf(given, state, repository, context);
-    const { moved, points: present, superseded, shrunk, acceptsShrink, leftVolumeId = "" } = await backUpVolume(run);
+    const {
+      moved,
+      points: present,
+      superseded,
+      shrunk,
+      acceptsShrink,
+      leftVolumeId = "",
+    } = await backUpVolume(run);
     const points = present.map(remembering(state));
     for (const line of cautions(run.members, points, given)) context.warn(line);
     const partial = shrunk
@@ -259,11 +266,10 @@ function runOf(
     timeoutSeconds: given.timeoutSeconds,
     allowUnreadable: given.allowUnreadable,
     allowShrink: given.allowShrink,
-    remembered: point => ({
-      figures: remembering(state)(point).figures,
-      change: remembering(state)(point).change,
-      selection: state && selectionTag(state),
-    }),
+    remembered: point => {
+      const { figures, change } = remembering(state)(point);
+      return { figures, change, selection: state && selectionTag(state) };
+    },
     now: context.now,
     log,
     signal,

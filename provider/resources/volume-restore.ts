@@ -215,11 +215,14 @@ async function fromCinder(given: Inputs, snapshotId: string, context: Context): 
 async function fromRestic(given: Inputs, context: Context): Promise<Restored> {
   const repository = context.repository(accessOf(given.repository as z.output<typeof repositoryAccess>));
   const wanted = given.resticSnapshotId as string;
-  // the lock of a dead run is in no restore's way, and a login that may only read cannot remove it
-  await resticInventoryOf(repository)
-    .unlockOnce(context.signal)
-    .catch(() => {});
-  const all = await repository.snapshots({ signal: context.signal });
+  const { signal } = context;
+  const [all] = await Promise.all([
+    repository.snapshots({ signal }),
+    // the lock of a dead run is in no restore's way, and a login that may only read cannot remove it
+    resticInventoryOf(repository)
+      .unlockOnce(signal)
+      .catch(() => {}),
+  ]);
   const found = wanted === "latest" ? latestOf(given.backupOwner, all, context) : byId(wanted, all);
   const source = `restic:${found.id}`;
   const content = found.tags.includes("content=block") ? "block" : "file";

@@ -8,6 +8,7 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { type Devcloud, makeExt4Image, startDevcloud } from "../../devcloud";
+import { loopsOn } from "../loop-devices";
 import { until } from "../until";
 
 const execFileAsync = promisify(execFile);
@@ -206,7 +207,7 @@ class Case {
       mounts.split("\n").filter(line => line.includes(directory)),
       [],
     );
-    assert.deepEqual(loopsOn([directory, cloud.directory]), []);
+    assert.deepEqual(loopsOn(directory, cloud.directory), []);
     if (!this.hasBackup) return;
     const repository = path.join(directory, "repository");
     assert.deepEqual(locksOf(repository), []);
@@ -232,14 +233,6 @@ const isTrace = (name: string) => name.endsWith(".json") || name.endsWith(".new"
 /** Without a file that restic was writing when it was killed, which it takes no notice of. */
 function locksOf(repository: string): string[] {
   return readdirSync(path.join(repository, "locks")).filter(name => /^[0-9a-f]{64}$/.test(name));
-}
-
-function loopsOn(directories: string[]): string[] {
-  return readdirSync("/sys/block")
-    .map(name => path.join("/sys/block", name, "loop/backing_file"))
-    .filter(existsSync)
-    .map(file => readFileSync(file, "utf8"))
-    .filter(file => directories.some(directory => file.startsWith(directory)));
 }
 
 function ended(child: ChildProcess): Promise<number | null> {

@@ -7,22 +7,11 @@ import { type Devcloud, makeExt4Image, startDevcloud } from "../../devcloud";
 import { openRepository } from "../../provider/restic";
 import { Client } from "../devcloud/client";
 import { embeddedStack, findPulumi, passphrase, pulumiStack, type Ran } from "../engine/engine-stacks";
+import { shuffled } from "../random";
 
 const count = 50;
 const password = "many-sets-password";
 const slots = ["2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"] as const;
-
-/** Numbers in an order that `seed` decides (a linear congruential generator). */
-function shuffled(length: number, seed: number): number[] {
-  let state = seed >>> 0;
-  const next = () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-  return Array.from({ length }, (_, index) => ({ index, at: next() }))
-    .sort((a, b) => a.at - b.at)
-    .map(({ index }) => index);
-}
 
 const program = `
 const { readFileSync } = require("node:fs");
@@ -133,7 +122,10 @@ for (const [engine, open, present] of engines)
         assert.equal((await backedUp(slot)).length, count);
       }
 
-      const [gone, alsoGone, broken, alsoBroken, locked, alsoLocked, partly, busy] = shuffled(count, seed);
+      const [gone, alsoGone, broken, alsoBroken, locked, alsoLocked, partly, busy] = shuffled(
+        [...Array(count).keys()],
+        seed,
+      );
       const client = await Client.login(cloud.environment);
       const volumeOf = (index: number | undefined) => sets[index as number]?.volumeId as string;
       for (const index of [gone, alsoGone])

@@ -10,21 +10,13 @@ import { Driver } from "../../provider/driver/driver";
 import { World } from "../../provider/driver/world";
 import { openRepository } from "../../provider/restic";
 import { type EngineStack, embeddedStack, passphrase } from "../engine/engine-stacks";
+import { random } from "../random";
 import { until } from "../until";
 
 const password = "pipeline-soak-password";
 const cli = path.join(__dirname, "../../dist/provider/hosts/cli.js");
 const days = Number(process.env.SOAK_DAYS ?? 14);
 const snapshotsKept = 2;
-
-/** Numbers from 0 to 1 that `seed` decides (a linear congruential generator). */
-function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 const program = (url: string, volumeId: string) => `
 const { ResticRepository, VolumeBackup } = require("pulumi-openstack-backup");

@@ -1,3 +1,4 @@
+import { shuffled } from "../random";
 import { type Stage, stages } from "./scenario";
 
 /** A call of the clean run: a request, by its method and its path without ids, or a command of restic. */
@@ -140,22 +141,9 @@ function applies(fault: Fault, { what }: Call): boolean {
   return true;
 }
 
-/** Numbers from 0 to 1 that `seed` decides (a linear congruential generator). */
-export function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
 /** So many of the cases, of each kind of fault at least one while there is room, by the seed. */
 export function sampleOf(cases: readonly FaultCase[], count: number, seed: number): FaultCase[] {
-  const next = random(seed);
-  const shuffled = cases
-    .map(one => ({ one, at: next() }))
-    .sort((a, b) => a.at - b.at)
-    .map(({ one }) => one);
-  const firsts = [...new Map(shuffled.map(one => [one.fault, one])).values()];
-  return [...new Set([...firsts, ...shuffled])].slice(0, count);
+  const inOrder = shuffled(cases, seed);
+  const firsts = [...new Map(inOrder.map(one => [one.fault, one])).values()];
+  return [...new Set([...firsts, ...inOrder])].slice(0, count);
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -10,6 +10,7 @@ import { World } from "../../provider/driver/world";
 import { PartialFailure } from "../../provider/resources/resource";
 import { openRepository } from "../../provider/restic";
 import type { ResticSnapshot } from "../../provider/restic/index";
+import { loopsOn } from "../loop-devices";
 import { newRepository, password } from "../provider/restic/fixture";
 
 export { password };
@@ -174,14 +175,7 @@ export class HostilePlace {
       mounts.filter(line => line.includes(path.join(directory, "mnt"))),
       [],
     );
-    const loops = readdirSync("/sys/block")
-      .map(name => path.join("/sys/block", name, "loop/backing_file"))
-      .filter(existsSync)
-      .map(file => readFileSync(file, "utf8"));
-    assert.deepEqual(
-      loops.filter(file => file.startsWith(directory) || file.startsWith(cloud.directory)),
-      [],
-    );
+    assert.deepEqual(loopsOn(directory, cloud.directory), []);
     if (existsSync(url)) assert.deepEqual(await readdir(path.join(url, "locks")), []);
     const secrets = [password, wrongPassword, cloud.environment.OS_PASSWORD ?? "?"];
     assert.deepEqual(

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import type { DeploymentFile } from "../../engine";
+import { loopsOn } from "../loop-devices";
 import { password, type Scenario, type Stage, snapshotFiles } from "./scenario";
 
 /** A recovery point, or another object with the stack's mark. */
@@ -116,11 +117,7 @@ export function traces(scenario: Scenario): string[] {
     .split("\n")
     .filter(line => line.includes(root))
     .map(line => `mount: ${line}`);
-  const loops = readdirSync("/sys/block")
-    .map(name => path.join("/sys/block", name, "loop/backing_file"))
-    .flatMap(file => backingFile(file) ?? [])
-    .filter(file => file.startsWith(root))
-    .map(file => `loop device: ${file}`);
+  const loops = loopsOn(root).map(file => `loop device: ${file}`);
   const locks = existsSync(path.join(repository, "locks")) ? readdirSync(path.join(repository, "locks")) : [];
   // a file that a killed restic was writing is no lock; restic takes no notice of it
   const whole = locks.filter(name => /^[0-9a-f]{64}$/.test(name)).map(name => `lock: ${name}`);
@@ -132,15 +129,6 @@ export function traces(scenario: Scenario): string[] {
     .map(name => `note of a mount: ${name}`);
   const attachments = scenario.cloud.attachments().map(({ volume_id }) => `attachment of ${volume_id}`);
   return [...mounts, ...loops, ...whole, ...temporary, ...notes, ...attachments, ...processes(root)];
-}
-
-/** Undefined of a device that is let go of at this moment. */
-function backingFile(file: string): string | undefined {
-  try {
-    return readFileSync(file, "utf8").trim();
-  } catch {
-    return undefined;
-  }
 }
 
 /** Processes of the scenario but this one. */

@@ -68,7 +68,7 @@ export async function record(scenario: Scenario): Promise<{ calls: Call[]; pictu
 interface Placed {
   /** Whether it has, by how the run ended where nothing else tells. */
   isMet(ran: Ran): boolean;
-  mend(): void | Promise<void>;
+  mend(): unknown;
   run?: RunOptions;
   /** Waits for what the fault itself has begun, once the run is over. */
   settle?(): Promise<unknown>;
@@ -231,7 +231,6 @@ function endAtRequest(scenario: Scenario, { call, fault }: FaultCase): Placed {
 }
 
 const resticFile = (scenario: Scenario, name: string) => path.join(scenario.wrapper, name);
-const wasMet = (scenario: Scenario) => () => existsSync(resticFile(scenario, "met"));
 
 /** A shell's text that restic's stand-in runs at the call. */
 function atRestic(
@@ -294,40 +293,51 @@ function failRequest(
     }),
   });
   // the cloud carries out in the end what nobody waits for any more
-  const mend = () => sleep(fault === "time-out once" ? 700 : 0);
-  return { isMet: () => added.hits > 0, mend: async () => void (await mend()) };
+  return { isMet: () => added.hits > 0, mend: () => sleep(fault === "time-out once" ? 700 : 0) };
 }
 
+const fatal = (text: string, code: number) => `echo 'Fatal: ${text}' >&2; exit ${code}\n`;
+
+/** What restic's stand-in runs in place of the command, or around it. */
+const resticScripts: Partial<Record<Fault, string>> = {
+  "exit 1 before": fatal("something went wrong", 1),
+  "exit 1 always": fatal("something went wrong", 1),
+  "exit 1 after": `"$real" "$@"; ${fatal("connection lost", 1)}`,
+  "exit 3": '"$real" "$@"; exit 3\n',
+  "exit 10": fatal("repository does not exist: unable to open config file", 10),
+  "exit 11 always": fatal("unable to create lock in backend: repository is already locked", 11),
+  "exit 12": fatal("wrong password or no key found", 12),
+  "no space left": fatal("unable to save snapshot: no space left on device", 1),
+  killed: '"$real" --limit-upload=1 "$@" & sleep 0.1; kill -9 $!; kill -9 $$\n',
+};
+
 function failRestic(scenario: Scenario, call: NonNullable<FaultCase["call"]>, fault: Fault): Placed {
-  const { repository } = scenario;
-  const fatal = (text: string, code: number) => `echo 'Fatal: ${text}' >&2; exit ${code}\n`;
-  const always = fault.endsWith("always");
-  const place = (script: string) => atRestic(scenario, call, script, always);
-  let mend: Placed["mend"] = () => {};
-  if (fault === "exit 1 before" || fault === "exit 1 always") place(fatal("something went wrong", 1));
-  else if (fault === "exit 1 after") place(`"$real" "$@"; ${fatal("connection lost", 1)}`);
-  else if (fault === "exit 3") place('"$real" "$@"; exit 3\n');
-  else if (fault === "exit 10") place(fatal(`repository does not exist: unable to open config file`, 10));
-  else if (fault === "exit 11 always")
-    place(fatal("unable to create lock in backend: repository is already locked", 11));
-  else if (fault === "exit 12") place(fatal("wrong password or no key found", 12));
-  else if (fault === "no space left") place(fatal("unable to save snapshot: no space left on device", 1));
-  else if (fault === "killed") place(`"$real" --limit-upload=1 "$@" & sleep 0.1; kill -9 $!; kill -9 $$\n`);
-  else if (fault === "repository gone") {
-    place(`mv '${repository}' '${repository}.gone'\n`);
-    mend = () => {
-      if (existsSync(`${repository}.gone`)) renameSync(`${repository}.gone`, repository);
+  const { script, mend } = atCommand(scenario, fault);
+  atRestic(scenario, call, script, fault.endsWith("always"));
+  return { isMet: () => existsSync(resticFile(scenario, "met")), mend };
+}
+
+function atCommand({ repository, wrapper }: Scenario, fault: Fault): { script: string; mend(): void } {
+  if (fault === "repository gone")
+    return {
+      script: `mv '${repository}' '${repository}.gone'\n`,
+      mend: () => {
+        if (existsSync(`${repository}.gone`)) renameSync(`${repository}.gone`, repository);
+      },
     };
-  } else if (fault.startsWith("locked")) {
+  if (fault.startsWith("locked")) {
     const isAlive = fault.endsWith("living");
     const owner = isAlive ? { host: "elsewhere", pid: 1 } : { host: hostname(), pid: deadProcess() };
     const lock = addLock(repository, password, { ...owner, exclusive: true });
-    const kept = path.join(scenario.wrapper, "lock");
+    const kept = path.join(wrapper, "lock");
     renameSync(lock, kept);
-    place(`cp '${kept}' '${lock}'\n`);
-    if (isAlive) mend = () => rmSync(lock, { force: true });
+    // the living lets go of it, the lock of the dead is the provider's to remove
+    const mend = () => isAlive && rmSync(lock, { force: true });
+    return { script: `cp '${kept}' '${lock}'\n`, mend };
   }
-  return { isMet: wasMet(scenario), mend: () => mend() };
+  const script = resticScripts[fault];
+  if (script === undefined) throw new Error(`restic has no fault '${fault}'`);
+  return { script, mend() {} };
 }
 
 /** The id of a process that there is not. */
@@ -368,17 +378,13 @@ async function failWork(scenario: Scenario, { fault }: FaultCase): Promise<Place
     return { isMet: ({ result }) => result === "failed", mend() {} };
   }
   if (fault === "tokens expire in the middle") {
-    let hits = 0;
-    faults.add({
+    const added = faults.add({
       path: /\/(attachments|snapshots)/,
       times: 1,
       after: 2,
-      onRequest: () => {
-        hits++;
-        faults.expireTokens();
-      },
+      onRequest: () => faults.expireTokens(),
     });
-    return { isMet: () => hits > 0, mend() {} };
+    return { isMet: () => added.hits > 0, mend() {} };
   }
   if (fault === "wrong password")
     return { isMet: ({ result }) => result === "failed", mend() {}, run: { password: wrongPassword } };
