@@ -51,6 +51,8 @@ export interface Ran {
   result: RunResult["result"];
   exitCode: number;
   output: string;
+  /** As it was said: the embedded engine's display masks what is secret. The CLI's own is all that is heard of that. */
+  unmasked: string;
 }
 
 /** One folder in which the scenario is played: a cloud, a repository, a project with its state. */
@@ -276,6 +278,7 @@ exec "$real" "$@"
         result: ran.exitCode === 0 ? "succeeded" : "failed",
         exitCode: ran.exitCode,
         output: ran.output,
+        unmasked: ran.output,
       };
     }
     const load = createRequire(path.join(this.packageDirectory, "package.json"));
@@ -296,7 +299,13 @@ exec "$real" "$@"
     const operation = kind ?? (stage === "destroy" ? "destroy" : "up");
     const result = await engine[operation]({ expectNoChanges: kind === "preview", continueOnError: true });
     display.finish(result, result.dryRun);
-    return { result: result.result, exitCode: result.exitCode, output: lines.join("\n") };
+    const unmasked = result.events.flatMap(event => (event.type === "log" ? [event.message] : []));
+    return {
+      result: result.result,
+      exitCode: result.exitCode,
+      output: lines.join("\n"),
+      unmasked: unmasked.join("\n"),
+    };
   }
 
   /** The stack's state with secrets in the clear. */
