@@ -9,7 +9,6 @@ import {
   isConflict,
   type Session,
   serverVolumes,
-  undefinedIfNotFound,
 } from "../openstack";
 import { mayPass, volumeKind, WaitError, waitForStatus } from "./watch";
 
@@ -31,11 +30,17 @@ interface WaitLimits {
 const mostTries = 6;
 const firstPauseMs = 500;
 
-/** Tries again after HTTP 500, within the time; `cleanUp` undoes what the failed try may have left. */
+/**
+ * Tries again, within the time, after HTTP 500 or another status that may pass; `cleanUp` undoes what the failed try may
+ * have left.
+ */
 async function despitePassingTrouble<T>(
   attempt: () => Promise<T>,
   { timeoutSeconds, signal }: WaitLimits,
-  cleanUp?: (remainingSeconds: number) => Promise<unknown>,
+  {
+    statuses = [500],
+    cleanUp,
+  }: { statuses?: number[]; cleanUp?: (remainingSeconds: number) => Promise<unknown> } = {},
 ): Promise<T> {
   const deadline = Date.now() + timeoutSeconds * 1000;
   let pauseMs = firstPauseMs;
@@ -43,7 +48,7 @@ async function despitePassingTrouble<T>(
     try {
       return await attempt();
     } catch (error) {
-      const isPassing = error instanceof ApiError && error.status === 500;
+      const isPassing = error instanceof ApiError && statuses.includes(error.status);
       const isLast = tries === mostTries || Date.now() + pauseMs >= deadline;
       try {
         if (isPassing) await cleanUp?.(Math.max(1, Math.round((deadline - Date.now()) / 1000)));
@@ -86,7 +91,7 @@ export async function attachVolume(
   const attachment = await despitePassingTrouble(
     () => attachments.create(session, { volumeId, mode: "rw", connector }, { signal }),
     options,
-    timeoutSeconds => endAttachments(session, volumeId, { ...undoing, timeoutSeconds }),
+    { cleanUp: timeoutSeconds => endAttachments(session, volumeId, { ...undoing, timeoutSeconds }) },
   );
   const detach = () => detachVolume(session, volumeId, attachment.id, undoing);
   const undo = new UndoList();
@@ -119,10 +124,9 @@ async function detachVolume(
 
 async function endAttachment(session: Session, id: string, limits: WaitLimits): Promise<void> {
   const { signal } = limits;
-  await despitePassingTrouble(
-    () => attachments.remove(session, id, { signal }).catch(undefinedIfNotFound),
-    limits,
-  );
+  // a 404 that comes up to here is not true
+  const statuses = [404, 500];
+  await despitePassingTrouble(() => attachments.remove(session, id, { signal }), limits, { statuses });
 }
 
 /**

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { type CallOptions, cinder, idPart, version } from "./cinder";
-import { ConfigError } from "./errors";
+import { ConfigError, unlessStillThere } from "./errors";
 import { compareVersions } from "./microversion";
 import { everyPage } from "./paging";
 import type { Session } from "./session";
@@ -111,16 +111,21 @@ export async function complete(session: Session, id: string, { signal }: CallOpt
   });
 }
 
-/** Detaches; the volume becomes "available" if nothing else has it. The host must have let go of it before. */
+/**
+ * Detaches; the volume becomes "available" if nothing else has it. The host must have let go of it before. An attachment
+ * that is gone is fine.
+ */
 export async function remove(session: Session, id: string, { signal }: CallOptions = {}): Promise<void> {
   await required(session, "3.27");
+  const path = `/attachments/${idPart("attachment", id)}`;
+  const look = () => cinder(session, { method: "GET", path, doing: `reading attachment ${id}`, signal });
   await cinder(session, {
     method: "DELETE",
-    path: `/attachments/${idPart("attachment", id)}`,
+    path,
     doing: `removing attachment ${id}`,
     timeoutSeconds: LONGEST_ANSWER_SECONDS,
     signal,
-  });
+  }).catch(unlessStillThere(look));
 }
 
 async function required(session: Session, wanted: string): Promise<string> {

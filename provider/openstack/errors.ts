@@ -137,6 +137,13 @@ function plain(text: string): string {
   return line.length > 500 ? `${line.slice(0, 500)}…` : line;
 }
 
+/** For `.catch` of a removal: what is gone is well, but a service that has lost its way says 404 of what is there too. */
+export function unlessStillThere(look: () => Promise<unknown>): (error: unknown) => Promise<undefined> {
+  return async error => {
+    if (!isNotFound(error) || (await look().catch(undefinedIfNotFound)) !== undefined) throw error;
+  };
+}
+
 /** For `.catch`: a thing that is gone reads as undefined, every other error goes on. */
 export function undefinedIfNotFound(error: unknown): undefined {
   if (!isNotFound(error)) throw error;

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { type CallOptions, idPart } from "./cinder";
-import { undefinedIfNotFound } from "./errors";
+import { undefinedIfNotFound, unlessStillThere } from "./errors";
 import { everyPage } from "./paging";
 import type { Session } from "./session";
 
@@ -71,7 +71,7 @@ export async function remove(session: Session, id: string, { signal }: CallOptio
   const doing = `deleting image ${id}`;
   await session
     .request({ service: "image", method: "DELETE", path: `/images/${idPart("image", id)}`, doing, signal })
-    .catch(undefinedIfNotFound);
+    .catch(unlessStillThere(() => get(session, id, { signal })));
 }
 
 /** Adds properties or changes them, leaving others as they are. */

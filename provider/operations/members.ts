@@ -57,9 +57,7 @@ export class Members {
   async among(marked: readonly ResticPoint[]): Promise<ResticPoint[]> {
     const possible = marked.filter(point => !isOfTheFuture(point, this.known.latest));
     const points = standing(
-      this.own
-        ? await this.ownAmong(possible, this.own)
-        : possible.map(point => (this.made.has(point.id) ? point : { ...point, adopted: true })),
+      this.own ? await this.ownAmong(possible, this.own) : await this.takenOver(possible),
     );
     const told = new Set(points.flatMap(({ id, originals }) => [id, ...(originals ?? [])]));
     this.others = marked.filter(({ id }) => !told.has(id));
@@ -69,6 +67,20 @@ export class Members {
   /** Those of the snapshots last looked at that are none of the set's points. */
   get strangers(): readonly ResticPoint[] {
     return this.others;
+  }
+
+  /** All of them, as there is no state; the mark alone speaks for those that the cloud does not name either. */
+  private async takenOver(possible: readonly ResticPoint[]): Promise<ResticPoint[]> {
+    const isUnknown = (point: ResticPoint) => !this.made.has(point.id) && !this.isAdopted(point, possible);
+    if (!possible.some(isUnknown)) return [...possible];
+    const proven = await this.provenAmong(possible);
+    const named = withOriginals([...possible.filter(point => !isUnknown(point)), ...proven], possible);
+    return possible.map(point => (named.has(point) ? point : { ...point, adopted: true }));
+  }
+
+  private async provenAmong(possible: readonly ResticPoint[]): Promise<ResticPoint[]> {
+    const { ids, begun } = await this.known.proof();
+    return possible.filter(point => ids.has(point.id) || begun.has(point.takenAt));
   }
 
   private async ownAmong(
@@ -91,9 +103,7 @@ export class Members {
     );
     const all = withOriginals(known, possible);
     if (all.size === possible.length) return [...possible];
-    const { ids, begun } = await this.known.proof();
-    const proven = possible.filter(point => ids.has(point.id) || begun.has(point.takenAt));
-    const told = withOriginals([...all, ...proven], possible);
+    const told = withOriginals([...all, ...(await this.provenAmong(possible))], possible);
     return possible.filter(point => told.has(point));
   }
 
@@ -110,18 +120,32 @@ function withOriginals(known: readonly ResticPoint[], possible: readonly ResticP
   return new Set([...known, ...possible.filter(point => rewritten.some(later => standsFor(later, point)))]);
 }
 
-/** How many strangers a message names. */
+/** How many snapshots a message names. */
 const named = 3;
+
+const namesOf = (points: readonly ResticPoint[]): string =>
+  points.slice(0, named).map(describePoint).join(", ") +
+  (points.length > named ? ` and ${points.length - named} more` : "");
+
+/** What is said of points that a run without a state takes over, and that the cloud does not name as its own. */
+export function takenOverWords(points: readonly ResticPoint[]): string | undefined {
+  const adopted = points.filter(point => point.adopted);
+  if (adopted.length === 0) return undefined;
+  const one = adopted.length === 1;
+  return (
+    `without a state ${adopted.length} restic snapshot${one ? " is" : "s are"} taken over by ${one ? "its" : "their"} mark alone: ` +
+    `${namesOf(adopted)}; this run counts ${one ? "it" : "them"} and lets ${one ? "it" : "them"} push nothing out, the next one ` +
+    `decides: forget before it what this stack has not made`
+  );
+}
 
 /** What is said of snapshots with the mark of a set that are none of its points. */
 export function strangerWords(strangers: readonly ResticPoint[]): string | undefined {
   if (strangers.length === 0) return undefined;
-  const names = strangers.slice(0, named).map(describePoint).join(", ");
-  const more = strangers.length > named ? ` and ${strangers.length - named} more` : "";
   const one = strangers.length === 1;
   return (
     `${strangers.length} restic snapshot${one ? " carries" : "s carry"} the mark of this set and ${one ? "is" : "are"} not of its making: ` +
-    `${names}${more}; ${one ? "it counts" : "they count"} for nothing and ${one ? "is" : "are"} not removed; if a run of this stack made ` +
+    `${namesOf(strangers)}; ${one ? "it counts" : "they count"} for nothing and ${one ? "is" : "are"} not removed; if a run of this stack made ` +
     `${one ? "it, name it" : "them, name them"} in adoptIds, else somebody else has the repository's password`
   );
 }

@@ -3,7 +3,7 @@ import { type BackUpVolume, backUpVolume } from "../operations/back-up-volume";
 import { partialWords, runWords } from "../operations/backup-words";
 import { unacknowledged, unusualWords } from "../operations/change";
 import { type Figures, selectionTag } from "../operations/figures";
-import { Members, type Remembered, strangerWords } from "../operations/members";
+import { Members, type Remembered, strangerWords, takenOverWords } from "../operations/members";
 import { proofOf } from "../operations/proof";
 import { resticInventoryOf } from "../operations/restic-inventory";
 import { markedSnapshots, type ResticPoint } from "../operations/restic-set";
@@ -123,17 +123,17 @@ function cautions(
   points: readonly ResticPoint[],
   { acknowledgeChange }: Inputs,
 ): string[] {
-  const words = strangerWords(strangers);
   return [
-    ...(words === undefined ? [] : [words]),
+    strangerWords(strangers),
+    takenOverWords(points),
     ...unacknowledged(points, acknowledgeChange).map(unusualWords),
-  ];
+  ].filter(words => words !== undefined);
 }
 
 /**
  * As the policy says, but for two things. Nothing goes that is older than an unusual change which nobody has acknowledged.
  * And of points that are known by their mark alone none pushes another out: where the state was lost, a run lets only those
- * go that would go beside its own point alone.
+ * go that would go beside the points alone that it knows: its own, and those that the cloud names.
  */
 function judge(
   points: readonly ResticPoint[],

@@ -46,6 +46,14 @@ describe("attachVolume where the backend fails in passing", () => {
     assert.deepEqual([status(), cloud.attachments().length], ["available", 0]);
   });
 
+  it("does not believe a 404 of the removal while the attachment is there", async () => {
+    const attached = await attach();
+    const fault = cloud.faults.add({ method: "DELETE", path: /\/attachments\//, status: 404, times: 1 });
+    await attached.detach();
+    assert.deepEqual([fault.hits, status(), cloud.attachments().length], [1, "available", 0]);
+    await attached.release();
+  });
+
   it("fails within its time where the trouble stays, and leaves no attachment", async () => {
     cloud.faults.add({ method: "POST", path: /\/attachments$/, status: 500, takesEffect: true });
     const begun = Date.now();

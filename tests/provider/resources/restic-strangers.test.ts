@@ -184,14 +184,20 @@ describe("ResticBackup whose repository others can write to", function () {
   });
 
   describe("with the state lost", () => {
-    it("takes points over, none of the future, and lets only those go that its own point alone pushes out", async () => {
+    it("takes points over, none of the future, and lets only those go that what it knows pushes out", async () => {
       const keep = { retention: { keepLast: 2 } };
       const first = await set.up(9, keep);
       const second = await set.up(10, keep, first);
+      await set.dropSnapshots(9);
+      await set.dropSnapshots(10);
       const future = forge({ slot: "2027-01-01T00:00:00Z" });
       const newer = [forge({ slot: "2026-11-22T10:20:00Z" }), forge({ slot: "2026-11-22T10:40:00Z" })];
       const found = await set.up(11, keep);
-      assert.match(warning() ?? "", /1 restic snapshot carries the mark/);
+      assert.match(set.lines.join("\n"), /1 restic snapshot carries the mark/);
+      assert.match(
+        set.lines.join("\n"),
+        /without a state 4 restic snapshots are taken over by their mark alone: .* and 1 more/,
+      );
       assert.deepEqual(
         ids().sort(),
         [found.resticSnapshotId, ...newer, second.resticSnapshotId, first.resticSnapshotId, future].sort(),
@@ -199,6 +205,19 @@ describe("ResticBackup whose repository others can write to", function () {
       assert.deepEqual(found.points.at(-1).keptBecause, [
         "beyond the last 2, but known by its mark alone: the next run decides",
       ]);
+    });
+
+    it("lets no forged point push out those that the cloud names, and them each other", async () => {
+      const keep = { retention: { keepLast: 2 } };
+      const first = await set.up(9, keep);
+      const second = await set.up(10, keep, first);
+      const newer = [forge({ slot: "2026-11-22T10:20:00Z" }), forge({ slot: "2026-11-22T10:40:00Z" })];
+      const found = await set.up(11, keep);
+      assert.deepEqual(
+        found.removed.map((point: Held) => point.resticSnapshotId),
+        [first.resticSnapshotId],
+      );
+      assert.deepEqual(ids().sort(), [found.resticSnapshotId, ...newer, second.resticSnapshotId].sort());
     });
 
     it("applies its retention as of its own point", async () => {
