@@ -355,6 +355,11 @@ export class Devcloud {
     return [...this.cloud.servers.values()];
   }
 
+  /** Every token that was given out, also those that are no longer valid. */
+  get tokens(): ReadonlySet<string> {
+    return this.keystone.given;
+  }
+
   /** The rows of the cloud's database, not copies of them. */
   images(): ImageRow[] {
     return [...this.cloud.images.values()];
@@ -545,7 +550,8 @@ function faultReply(request: HttpRequest, fault: Fault, status: number): Reply {
   const headers = fault.headers ?? {};
   if (fault.body !== undefined) return { status, body: fault.body, headers };
   if (status === 204 || status < 300) return { status, headers };
-  const message = `devcloud was told to fail with ${status}`;
+  const echo = fault.echoes ? ` on ${JSON.stringify(request.headers)} ${request.body.toString("utf8")}` : "";
+  const message = `devcloud was told to fail with ${status}${echo}`;
   if (isBelow(request.path, identityPath) || status === 401) {
     const title = status === 401 ? "Unauthorized" : "Error";
     return { status, body: { error: { code: status, message, title } }, headers };

@@ -13,6 +13,8 @@ export interface Fault {
   /** The answer's body; the service's own error envelope when absent. */
   body?: unknown;
   headers?: Record<string, string>;
+  /** The error's message repeats the request, its headers and its body, as some services' error pages do. */
+  echoes?: boolean;
   /** Waits before anything else happens. */
   delayMs?: number;
   /** Ends the connection without an answer: before the request has any effect (true, "before") or after it. */

@@ -45,6 +45,8 @@ const forbidden = (action: string) =>
 
 /** Identity API v3, as far as a client of block storage needs it. */
 export class Keystone {
+  /** Every token given out so far, also those that are no longer valid. */
+  readonly given = new Set<string>();
   private readonly tokens = new Map<string, Token>();
   private readonly cloud: Cloud;
   private readonly options: KeystoneOptions;
@@ -165,6 +167,7 @@ export class Keystone {
     if (!Array.isArray(methods)) throw badRequest("'methods' is a required property");
     const token = this.authenticate(identity, methods.map(String), property(auth, "scope"));
     this.tokens.set(token.value, token);
+    this.given.add(token.value);
     return {
       status: 201,
       body: { token: this.tokenDocument(request, token) },

@@ -52,6 +52,13 @@ export const volumeKind = kindOf<Volume>("volume", volumes);
  */
 type Judge<T> = (row: T | undefined) => "done" | "waiting";
 
+/** What a look has shown; an object that there is no row of is gone. */
+interface Seen<T> {
+  rows: Map<string, T | undefined>;
+  /** Why an object could not be looked at, by its id. */
+  failures: Map<string, unknown>;
+}
+
 interface Waiter<T> {
   readonly id: string;
   /** Which listing shows the object while it is waited for. */
@@ -171,17 +178,22 @@ class Watch<T extends Row> {
 
   private async poll(): Promise<void> {
     const asked = [...this.waiters];
-    let rows: Map<string, T | undefined>;
+    let seen: Seen<T>;
     const begun = Date.now();
     try {
-      rows = await this.look(asked);
+      seen = await this.look(asked);
       this.lastLookMs = Date.now() - begun;
     } catch (error) {
       this.expire(asked, error);
       return;
     }
+    const { rows, failures } = seen;
     for (const waiter of asked) {
       if (!this.waiters.has(waiter)) continue;
+      if (failures.has(waiter.id)) {
+        this.expire([waiter], failures.get(waiter.id));
+        continue;
+      }
       const row = rows.get(waiter.id);
       waiter.lastStatus = row?.status ?? "gone";
       try {
@@ -193,8 +205,9 @@ class Watch<T extends Row> {
     this.expire(asked);
   }
 
-  private async look(asked: Waiter<T>[]): Promise<Map<string, T | undefined>> {
+  private async look(asked: Waiter<T>[]): Promise<Seen<T>> {
     const rows = new Map<string, T | undefined>();
+    const failures = new Map<string, unknown>();
     const counts = { newest: 0, leaving: 0 };
     for (const { listed } of asked) counts[listed]++;
     const listings = await Promise.all([
@@ -212,12 +225,18 @@ class Watch<T extends Row> {
       this.present = all?.length ?? Number.POSITIVE_INFINITY;
       const there = new Map(all?.map(row => [row.id, row]));
       if (all) for (const id of unseen) rows.set(id, there.get(id));
-      if (all) return rows;
+      if (all) return { rows, failures };
     }
-    const look = async (id: string) =>
-      rows.set(id, await this.kind.get(this.session, id).catch(undefinedIfNotFound));
+    // of one that cannot be looked at the others' waits know nothing
+    const look = async (id: string) => {
+      try {
+        rows.set(id, await this.kind.get(this.session, id).catch(undefinedIfNotFound));
+      } catch (error) {
+        failures.set(id, error);
+      }
+    };
     await Promise.all([...unseen].map(look));
-    return rows;
+    return { rows, failures };
   }
 
   private lastSeen({ id, lastStatus }: Waiter<T>, error: unknown): string {

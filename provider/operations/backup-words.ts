@@ -40,6 +40,7 @@ const namedFiles = 5;
 
 /** The files that restic could not read, each with why. */
 function unreadableWords({ unreadable, unreadableCount }: MovedBackup): string {
+  if (unreadableCount === 0) return "everything, and does not say what";
   const named = unreadable.slice(0, namedFiles).map(({ path, reason }) => `${path} (${reason})`);
   const more = unreadableCount - named.length;
   return `${named.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;

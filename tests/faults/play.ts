@@ -112,10 +112,9 @@ export async function play(scenario: Scenario, one: FaultCase, pictures: Picture
   if (JSON.stringify(foreignObjects(scenario)) !== JSON.stringify(foreign))
     wrong("something that belongs to others has changed");
   for (const { unmasked, output } of [first, second]) {
-    const secret = [password, wrongPassword, scenario.cloud.environment.OS_PASSWORD ?? ""].find(text =>
-      unmasked.includes(text),
-    );
-    wrong(secret && `a secret is in the output:\n${output}`);
+    const secrets = [password, wrongPassword, scenario.cloud.environment.OS_PASSWORD ?? ""];
+    const isSaid = [...secrets, ...scenario.cloud.tokens].some(text => unmasked.includes(text));
+    wrong(isSaid && `a secret is in the output:\n${output}`);
   }
   if (one.stage !== "destroy" && second.exitCode === 0) {
     const third = await scenario.run(one.stage, {}, "preview");
@@ -283,7 +282,7 @@ function failRequest(
     path: patternOf(what),
     after: nth - 1,
     ...(!fault.endsWith("always") && { times: 1 }),
-    ...(status && { status }),
+    ...(status && { status, echoes: true }),
     ...(status === 429 && { headers: { "Retry-After": "1" } }),
     ...(status === 413 && {
       headers: { "Retry-After": "1" },
@@ -329,7 +328,10 @@ function atCommand({ repository, wrapper }: Scenario, fault: Fault): { script: s
     return {
       script: `mv '${repository}' '${repository}.gone'\n`,
       mend: () => {
-        if (existsSync(`${repository}.gone`)) renameSync(`${repository}.gone`, repository);
+        if (!existsSync(`${repository}.gone`)) return;
+        // a first run makes one where it finds none
+        rmSync(repository, { recursive: true, force: true });
+        renameSync(`${repository}.gone`, repository);
       },
     };
   if (fault.startsWith("locked")) {

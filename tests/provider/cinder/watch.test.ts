@@ -86,6 +86,21 @@ describe("watch", () => {
     assert.deepEqual(ends, [gone, gone, { gone: false, status: "available" }, gone, gone]);
   });
 
+  it("ends the waits for others where one object cannot be looked at", async () => {
+    const [lost, found] = await several(2, begin);
+    assert.ok(lost && found);
+    devcloud.faults.add({ path: new RegExp(`/snapshots/${lost.id}`), status: 500 });
+    const failed = assert.rejects(
+      waitForStatus(session, snapshotKind, lost.id, "available", { ...options, timeoutSeconds: 4 }),
+      new RegExp(
+        `what became of snapshot ${lost.id} is not known; .*reading snapshot ${lost.id}: .*HTTP 500`,
+      ),
+    );
+    const soon = { ...options, timeoutSeconds: 2 };
+    await waitForStatus(session, snapshotKind, found.id, "available", soon);
+    await failed;
+  });
+
   it("ends every wait for the same object", async () => {
     const begun = await begin();
     const [first, second] = await Promise.all([available(begun), available(begun)]);
