@@ -5,6 +5,7 @@ import { PartialFailure, type Refusal } from "../resources/resource";
 import { configKey, signalKeys } from "../signals/settings";
 import { endWithEngine, engineAddress } from "./engine-watch";
 import { fromPulumi, toPulumi } from "./pulumi-values";
+import { wordsOf } from "./remedy";
 
 /**
  * The face of the registry that Pulumi's dynamic provider host drives. A resource's state holds a constant that only
@@ -147,7 +148,7 @@ async function clean<T>(act: () => Promise<T>, inputs?: Properties): Promise<T> 
   try {
     return await act();
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = wordsOf(error);
     const shown = new Error(message);
     shown.stack = message;
     if (error instanceof PartialFailure && inputs)

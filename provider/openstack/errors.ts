@@ -50,7 +50,7 @@ export class ApiError extends Error {
     const { doing, status, service, method, path, detail, kind, requestId, retryAfterSeconds, code } =
       failure;
     const facts = [status > 0 ? `HTTP ${status}` : undefined, PROJECT_NAMES[service], requestId];
-    super(`${doing}: ${detail} (${facts.filter(fact => fact !== undefined).join(", ")})`);
+    super(`${doing}: ${detail}${adviceOn(failure)} (${facts.filter(fact => fact !== undefined).join(", ")})`);
     this.status = status;
     this.service = service;
     this.method = method;
@@ -62,6 +62,15 @@ export class ApiError extends Error {
     if (code !== undefined) this.code = code;
   }
 }
+
+/** What to do, where the status tells. */
+function adviceOn({ status, detail, retryAfterSeconds = 0 }: Failure): string {
+  if ((status === 413 && retryAfterSeconds === 0) || (status === 403 && saysOverQuota(detail)))
+    return "; free some of the project's quota, or have it raised";
+  return status === 403 ? "; the user's roles in this project do not allow it: ask who runs the cloud" : "";
+}
+
+const saysOverQuota = (detail: string): boolean => /^quota exceeded/i.test(detail);
 
 function hasStatus(error: unknown, ...statuses: number[]): error is ApiError {
   return error instanceof ApiError && statuses.includes(error.status);
@@ -92,7 +101,7 @@ export function isUnauthorized(error: unknown): error is ApiError {
  * Nova answers 403 and says it in words only ("Quota exceeded for instances: …").
  */
 export function isOverQuota(error: unknown): error is ApiError {
-  return hasStatus(error, 413) || (hasStatus(error, 403) && /^quota exceeded/i.test(error.detail));
+  return hasStatus(error, 413) || (hasStatus(error, 403) && saysOverQuota(error.detail));
 }
 
 /** The request cannot be carried out as it is: wrong value, or the thing is in the wrong state (Cinder's 400). */

@@ -91,9 +91,9 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
         ),
       );
     const fresh = { id: given.owner, outputs: outputs as Record<string, unknown> };
-    if (end.failure && isOwed) context.warn(`${store.done}, but ${end.failure.words}`);
-    else if (end.failure)
-      throw new PartialFailure(`${partial ?? store.done}, but ${end.failure.words}`, fresh, end.failure);
+    const but = end.failure && `, but ${end.failure.words}; the next run tries again`;
+    if (end.failure && isOwed) context.warn(`${store.done}${but}`);
+    else if (end.failure) throw new PartialFailure(`${partial ?? store.done}${but}`, fresh, end.failure);
     if (partial) throw new PartialFailure(partial, fresh);
     return outputs;
   }

@@ -313,6 +313,9 @@ async function standstill(
 }
 
 const remedies: Partial<Record<ResticError["kind"], string>> = {
+  "no-repository": "check its url, or put it back where it was",
   "wrong-password": "check the repository's password",
+  "access-denied": "check the repository's credentials, and what they allow",
+  unreachable: "check its url, and that its server is up",
   "no-space": "free space or prune the repository",
 };

@@ -106,7 +106,8 @@ const stagesOf: Partial<Record<Fault, readonly Stage[]>> = {
   "image is given up": ["first", "third"],
   "tokens expire in the middle": stages,
   "wrong password": ["second", "third", "restore"],
-  "empty source": ["first", "third"],
+  // the first slot's point is kept, as the only one of its set, and stays empty until the next slot
+  "empty source": ["third"],
 };
 
 /**

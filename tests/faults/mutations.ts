@@ -107,4 +107,25 @@ export const mutations: readonly Mutation[] = [
     replace: "for (const { id, instance } of [])",
     shownBy: /^first: POST \S+\/attachments: kill (during|after)$/,
   },
+  {
+    does: "believes a 404 of an image that is there",
+    file: "openstack/errors.js",
+    find: "(await look().catch(undefinedIfNotFound)) !== undefined",
+    replace: "false",
+    shownBy: /^destroy: DELETE \S+\/images\/\{id\}: 404 once$/,
+  },
+  {
+    does: "repeats a token that a service's error page shows",
+    file: "openstack/session.js",
+    find: "[token.text, password, given, applicationCredentialSecret]",
+    replace: "[password, given, applicationCredentialSecret]",
+    shownBy: /^first: POST \S+\/snapshots: 403 always$/,
+  },
+  {
+    does: "does not say what to do about a failure",
+    file: "hosts/remedy.js",
+    find: "; the next run goes on from here",
+    replace: "",
+    shownBy: /^first: POST \S+\/volumes: 502 always$/,
+  },
 ];
