@@ -167,10 +167,10 @@ const remedies = /\bnext (run|one|up)\b|administrator|\b(check|free|exclude|ask)
  */
 function messageProblems(ran: Ran, { fault }: FaultCase, leftBehind: readonly string[]): string[] {
   if (ran.result !== "failed" || isEnd(fault)) return [];
-  const errors = ran.output.split("\n").filter(line => /^\s*error: /.test(line));
+  const errors = errorsIn(ran.output);
   const problems = Object.entries({ resource: resources, phase: phases, remedy: remedies }).flatMap(
     ([what, pattern]) =>
-      errors.filter(line => !pattern.test(line)).map(line => `an error names no ${what}: ${line.trim()}`),
+      errors.filter(line => !pattern.test(line)).map(line => `an error names no ${what}: ${line}`),
   );
   const cause = causes[fault] ?? new RegExp(`HTTP ${Number.parseInt(fault, 10)}`);
   if (!errors.some(line => cause.test(line))) problems.push(`no error says why, ${cause}`);
@@ -178,6 +178,16 @@ function messageProblems(ran: Ran, { fault }: FaultCase, leftBehind: readonly st
   for (const id of cause === noAnswer ? [] : leftBehind)
     if (!ran.output.includes(id.slice(0, 8))) problems.push(`no message names ${id}, which is left behind`);
   return problems;
+}
+
+/** The errors of a run, each with its resource: Pulumi's CLI names it in the line before. */
+function errorsIn(output: string): string[] {
+  let resource = "";
+  return output.split("\n").flatMap(line => {
+    resource = /^ {2}\S+ \((\S+)\):$/.exec(line)?.[1] ?? resource;
+    const isOwn = /^\s*error: /.test(line) && !/: update failed$/.test(line);
+    return isOwn ? [resource ? `${resource}: ${line.trim()}` : line.trim()] : [];
+  });
 }
 
 const noAnswer = /no answer from|timed out|socket hang up|unexpected answer|what became of/;
