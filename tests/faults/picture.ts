@@ -134,7 +134,16 @@ export async function traces(scenario: Scenario): Promise<string[]> {
   const there = await scenario.cloud.rows();
   const attachments = there.attachments.map(({ volume_id }) => `attachment of ${volume_id}`);
   const others = await scenario.cloud.traces();
-  return [...mounts, ...loops, ...whole, ...temporary, ...notes, ...attachments, ...others, ...processes(root)];
+  return [
+    ...mounts,
+    ...loops,
+    ...whole,
+    ...temporary,
+    ...notes,
+    ...attachments,
+    ...others,
+    ...processes(root),
+  ];
 }
 
 /** Processes of the scenario but this one. */
@@ -230,7 +239,9 @@ export class Watch {
     await this.scenario.cloud.idle();
     this.stopped = true;
     if (this.stage === "destroy") return;
-    const now = (await ownObjects(this.scenario)).filter(({ kind, status }) => kind === "restic" && status === "");
+    const now = (await ownObjects(this.scenario)).filter(
+      ({ kind, status }) => kind === "restic" && status === "",
+    );
     const owners = new Set(this.before.flatMap(({ kind, owner }) => (kind === "restic" ? [owner] : [])));
     for (const owner of owners) {
       const before = this.before.filter(

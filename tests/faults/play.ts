@@ -97,7 +97,7 @@ export async function playHere(scenario: Scenario, one: FaultCase, pictures: Pic
     every: 20,
   }).catch(() => wrong(`still there after the run: ${working().join(", ")}`));
   await placed.mend();
-  await cloud.idle();
+  await cloud.settled();
   for (const name of readdirSync(scenario.wrapper))
     if (/\.(once|always|pass)$/.test(name)) rmSync(path.join(scenario.wrapper, name));
   cloud.clearFaults();
@@ -352,7 +352,7 @@ function deadProcess(): number {
 }
 
 async function failWork(scenario: Scenario, { fault }: FaultCase): Promise<Placed> {
-  const placed = await scenario.cloud.failWork(fault);
+  const placed = await scenario.cloud.failWork(fault, scenario.sourceId("alpha"));
   if (placed) return placed;
   if (fault === "wrong password")
     return { isMet: ({ result }) => result === "failed", mend() {}, run: { password: wrongPassword } };

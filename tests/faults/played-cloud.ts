@@ -68,8 +68,10 @@ export interface PlayedCloud {
   addServer(): string | undefined;
   addFault(fault: RequestFault): AddedFault;
   clearFaults(): void;
-  /** Makes work in the background fail; undefined where this cloud does not fail so. */
-  failWork(fault: Fault): Promise<Placed | undefined>;
+  /** Resolves when the cloud has also ended what it was told to do. */
+  settled(): Promise<void>;
+  /** Makes work in the background fail, of snapshots that of the source; undefined where this cloud does not fail so. */
+  failWork(fault: Fault, sourceId: string): Promise<Placed | undefined>;
   /** Another volume's bytes in place of a source's own until the returned function is called. */
   replaceContent(volumeId: string, makeImage: (file: string) => Promise<unknown>): Promise<() => unknown>;
   /** What is left on this machine or in the cloud beyond what `rows` tells. */
@@ -124,6 +126,8 @@ class PlayedDevcloud implements PlayedCloud {
   }
 
   async idle(): Promise<void> {}
+
+  async settled(): Promise<void> {}
 
   async addVolume({ name, imageFile }: { name: string; imageFile?: string }): Promise<string> {
     const content = imageFile === undefined ? { sizeGib: 1, sizeBytes: 4096 } : { imageFile };

@@ -105,6 +105,7 @@ export async function playWalks(
     unmount(root);
     rmSync(root, { recursive: true, force: true });
   }
-  if (queue && queue.length > 0) throw new Error(`${queue.flat().length} cases were not played: every worker hung`);
+  if (queue && queue.length > 0)
+    throw new Error(`${queue.flat().length} cases were not played: every worker hung`);
   return results;
 }

@@ -8,6 +8,7 @@ import { type CloudUnderTest, reaches } from "../../contract/clouds";
 import type { Harm, PassedRequest } from "../../contract/fault-proxy";
 import type { Fault } from "../../faults/cases";
 import type { CloudRows, Measures, Placed, PlayedCloud } from "../../faults/played-cloud";
+import { until } from "../../until";
 
 /** What of the matrix's faults no administrator of a real Cinder can bring about, or only in Nova. */
 export const notHere: readonly Fault[] = [
@@ -71,6 +72,15 @@ export class PlayedRbd implements PlayedCloud {
     await this.looking;
   }
 
+  /** A removal that begins while the run gives up takes seconds here. */
+  async settled(): Promise<void> {
+    await this.idle();
+    await until("the removals", async () => {
+      const { snapshots, volumes } = await this.rows();
+      return ![...snapshots, ...volumes].some(({ status }) => status === "deleting");
+    });
+  }
+
   async addVolume({ name, imageFile }: { name: string; imageFile?: string }): Promise<string> {
     const id = await this.cloud.addVolume(imageFile === undefined ? {} : { imageFile });
     await this.cloud.demo.call("PUT", "volumev3", `/volumes/${id}`, { volume: { name } });
@@ -119,10 +129,10 @@ export class PlayedRbd implements PlayedCloud {
     this.cloud.faults.clear();
   }
 
-  async failWork(fault: Fault): Promise<Placed | undefined> {
+  async failWork(fault: Fault, sourceId: string): Promise<Placed | undefined> {
     const [kind, ...words] = fault.split(" ") as [Kind, ...string[]];
     const how = words.join(" ");
-    if (fault === "snapshot ends in error") return this.breakSnapshots();
+    if (fault === "snapshot ends in error") return this.breakSnapshots(sourceId);
     if (how === "stuck in creating") return this.afterMaking(kind, "creating");
     if (how === "ends in error") return this.afterMaking(kind, "error");
     if (how === "stuck in deleting") return this.inPlaceOfRemoval(kind, "deleting");
@@ -190,10 +200,8 @@ export class PlayedRbd implements PlayedCloud {
   }
 
   /** Ceph cannot snapshot the first set's volume. */
-  private async breakSnapshots(): Promise<Placed> {
-    const { volumes } = await this.rows();
-    const source = volumes.find(({ name, metadata }) => name === "alpha" && !("managed-by" in metadata));
-    const mend = await this.cloud.breakSnapshots(source?.id ?? "");
+  private async breakSnapshots(sourceId: string): Promise<Placed> {
+    const mend = await this.cloud.breakSnapshots(sourceId);
     return { isMet: ({ result }) => result === "failed", mend };
   }
 
