@@ -139,7 +139,9 @@ export const volumeRestore = resourceType({
       return;
     }
     const session = context.session(state);
-    const row = await volumes.get(session, id).catch(undefinedIfNotFound);
+    const look = () => volumes.get(session, id).catch(undefinedIfNotFound);
+    // a service that has lost its way says 404 of what is there too, and nothing looks for the volume later
+    const row = (await look()) ?? (await look());
     if (!row) return;
     const mark = fromMetadata(row.metadata);
     if (mark?.role !== "restored" || mark.owner !== state.owner) {

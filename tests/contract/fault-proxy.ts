@@ -10,16 +10,22 @@ import type { AddressInfo } from "node:net";
 
 /** What happens to a request instead of, or around, its way to the cloud. */
 export type Harm =
-  /** Answered with this status; the cloud never sees the request. */
-  | { status: number }
+  /** Answered with this status, headers and body; the cloud never sees the request unless it `takesEffect`. */
+  | { status: number; headers?: Record<string, string>; body?: unknown; takesEffect?: boolean }
   /** The connection ends without an answer and the cloud never sees the request. */
   | { lost: "request" }
   /** The cloud carries the request out, and the connection ends without an answer. */
   | { lost: "answer" }
+  /** The cloud carries the request out, and the connection ends in the middle of the answer. */
+  | { half: true }
   /** The request waits first. */
   | { delayMs: number }
   /** Called first and waited for, then the request goes on. */
-  | { before: () => unknown };
+  | { before: (request: PassedRequest) => unknown }
+  /** Called and waited for when the cloud has answered, before the answer goes on. */
+  | { between: (request: PassedRequest, answer: string) => unknown }
+  /** Called when the answer has gone. */
+  | { after: () => unknown };
 
 /** Which requests a fault harms, and how often. */
 export interface ProxyFault {
@@ -55,6 +61,8 @@ export class FaultProxy {
   readonly requests: PassedRequest[] = [];
   /** Every token that passed by. */
   readonly tokens = new Set<string>();
+  /** Called after each request that the cloud has carried out. */
+  onPassed: (request: PassedRequest) => void = () => {};
   private readonly server: Server;
   private readonly agent = new Agent({ keepAlive: true });
   private entries: Entry[] = [];
@@ -78,8 +86,11 @@ export class FaultProxy {
     return `http://127.0.0.1:${port}/${name}`;
   }
 
-  inject(fault: ProxyFault): void {
-    this.entries.push({ ...fault, seen: 0, harmed: 0 });
+  /** Returns how many requests the fault has harmed so far. */
+  inject(fault: ProxyFault): () => number {
+    const entry = { ...fault, seen: 0, harmed: 0 };
+    this.entries.push(entry);
+    return () => entry.harmed;
   }
 
   clear(): void {
@@ -113,23 +124,27 @@ export class FaultProxy {
     if (typeof token === "string") this.tokens.add(token);
     const body = await collected(incoming);
     const harm = this.harmOf(`${method} ${path}`);
-    if (harm && "before" in harm) await harm.before();
+    if (harm && "before" in harm) await harm.before(record);
     if (harm && "delayMs" in harm) await new Promise(resolve => setTimeout(resolve, harm.delayMs));
     if (harm && "lost" in harm && harm.lost === "request") return void incoming.socket.destroy();
-    if (harm && "status" in harm) {
+    if (harm && "status" in harm && !harm.takesEffect) {
       record.status = harm.status;
       const echo = `${JSON.stringify(incoming.headers)} ${body}`;
-      const said = { code: harm.status, message: `The server has failed on ${echo}` };
-      answer.writeHead(harm.status, { "content-type": "application/json" });
-      return void answer.end(JSON.stringify({ computeFault: said }));
+      const said = { computeFault: { code: harm.status, message: `The server has failed on ${echo}` } };
+      return answerWith(answer, harm, said);
     }
     const forwarded = this.forward(method, path, incoming, body);
     this.inFlight.add(forwarded);
     const passed = await forwarded.finally(() => this.inFlight.delete(forwarded));
     record.status = passed.status;
+    this.onPassed(record);
+    if (harm && "between" in harm) await harm.between(record, passed.body.toString("utf8"));
     if (harm && "lost" in harm) return void incoming.socket.destroy();
+    if (harm && "status" in harm) return answerWith(answer, harm, {});
+    if (harm && "after" in harm) answer.once("finish", harm.after);
     answer.writeHead(passed.status, passed.headers);
-    answer.end(passed.body);
+    if (!(harm && "half" in harm)) return void answer.end(passed.body);
+    answer.write(passed.body.subarray(0, passed.body.length / 2), () => incoming.socket.destroy());
   }
 
   private harmOf(line: string): Harm | undefined {
@@ -161,6 +176,15 @@ export class FaultProxy {
       outgoing.end(body);
     });
   }
+}
+
+function answerWith(
+  answer: ServerResponse,
+  { status, headers, body }: { status: number; headers?: Record<string, string>; body?: unknown },
+  otherwise: unknown,
+): void {
+  answer.writeHead(status, { "content-type": "application/json", ...headers });
+  answer.end(JSON.stringify(body ?? otherwise));
 }
 
 async function collected(stream: IncomingMessage): Promise<Buffer> {

@@ -112,14 +112,15 @@ const stagesOf: Partial<Record<Fault, readonly Stage[]>> = {
 
 /**
  * Every case of the recorded calls. Of calls that a stage makes several times the first is a point of its own, and the
- * last where it changes something. The second slot makes no call that the third does not make too.
+ * last where it changes something. The second slot makes no call that the third does not make too, and has no case of its
+ * own for them unless `ofEveryStage`.
  */
-export function allCases(calls: readonly Call[]): FaultCase[] {
+export function allCases(calls: readonly Call[], { ofEveryStage = false } = {}): FaultCase[] {
   const cases: FaultCase[] = [];
   const ofThird = new Set(calls.filter(({ stage }) => stage === "third").map(signature));
   for (const call of calls) {
     const { stage, on, what, times } = call;
-    if (stage === "second" && ofThird.has(signature(call))) continue;
+    if (!ofEveryStage && stage === "second" && ofThird.has(signature(call))) continue;
     const changes = on === "restic" || !what.startsWith("GET ");
     // a look that is not answered is the same to the cloud whether it has begun or not
     for (const fault of ends)
@@ -133,7 +134,9 @@ export function allCases(calls: readonly Call[]): FaultCase[] {
   return cases;
 }
 
-function applies(fault: Fault, { what }: Call): boolean {
+function applies(fault: Fault, { stage, what }: Call): boolean {
+  // where no repository is found at first a new one is made, and the old one that comes back is refused
+  if (fault === "repository gone" && stage === "first") return what !== "cat";
   if (what.startsWith("DELETE ")) return fault !== "half an answer" && fault !== "an answer of another shape";
   if (fault === "404 once") return what.includes("{id}/") || what.endsWith("{id}");
   if (fault === "exit 3") return what === "backup";
@@ -147,4 +150,23 @@ export function sampleOf(cases: readonly FaultCase[], count: number, seed: numbe
   const inOrder = shuffled(cases, seed);
   const firsts = [...new Map(inOrder.map(one => [one.fault, one])).values()];
   return [...new Set([...firsts, ...inOrder])].slice(0, count);
+}
+
+/** So many rows of cases, each with one of every stage in the stages' order; of each kind of fault at least one while there is room. */
+export function walksOf(cases: readonly FaultCase[], walks: number, seed: number): FaultCase[][] {
+  const inOrder = shuffled(cases, seed);
+  const chosen = new Map(stages.map(stage => [stage, [] as FaultCase[]]));
+  const take = (one: FaultCase): boolean => {
+    const row = chosen.get(one.stage) ?? [];
+    return row.length < walks && !row.includes(one) && row.push(one) > 0;
+  };
+  const kinds = [...new Set(inOrder.map(({ fault }) => fault))].map(kind =>
+    inOrder.filter(({ fault }) => fault === kind),
+  );
+  const stagesOfKind = (of: readonly FaultCase[]) => new Set(of.map(({ stage }) => stage)).size;
+  // what few stages know finds its room first
+  for (const ofKind of kinds.sort((a, b) => stagesOfKind(a) - stagesOfKind(b))) ofKind.some(take);
+  inOrder.forEach(take);
+  const rows = stages.map(stage => shuffled(chosen.get(stage) ?? [], seed));
+  return Array.from({ length: walks }, (_, index) => rows.flatMap(row => row[index] ?? []));
 }

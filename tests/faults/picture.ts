@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import type { DeploymentFile } from "../../engine";
 import { loopsOn } from "../loop-devices";
+import type { CloudRows } from "./played-cloud";
 import { password, type Scenario, type Stage, snapshotFiles } from "./scenario";
 
 /** A recovery point, or another object with the stack's mark. */
@@ -16,7 +17,11 @@ export interface Seen {
 }
 
 /** All that carries the stack's mark. */
-export function ownObjects({ cloud, repository }: Scenario): Seen[] {
+export async function ownObjects({ cloud, repository }: Scenario): Promise<Seen[]> {
+  return ownAmong(await cloud.rows(), repository);
+}
+
+function ownAmong({ snapshots, volumes, images }: CloudRows, repository: string): Seen[] {
   const inCloud = (kind: Seen["kind"], id: string, status: string, marks: Record<string, string>): Seen => ({
     kind,
     id,
@@ -25,13 +30,12 @@ export function ownObjects({ cloud, repository }: Scenario): Seen[] {
     status,
   });
   return [
-    ...cloud
-      .snapshots()
-      .map(({ id, status, metadata }) => ({ ...inCloud("snapshot", id, status, metadata), metadata })),
-    ...cloud
-      .volumes()
-      .map(({ id, status, metadata }) => ({ ...inCloud("volume", id, status, metadata), metadata })),
-    ...cloud.images().map(({ id, status, properties }) => ({
+    ...snapshots.map(({ id, status, metadata }) => ({
+      ...inCloud("snapshot", id, status, metadata),
+      metadata,
+    })),
+    ...volumes.map(({ id, status, metadata }) => ({ ...inCloud("volume", id, status, metadata), metadata })),
+    ...images.map(({ id, status, properties }) => ({
       ...inCloud("image", id, status, properties),
       metadata: properties,
     })),
@@ -56,16 +60,16 @@ export function ownObjects({ cloud, repository }: Scenario): Seen[] {
 }
 
 /** What is there for others, to the last byte of what can be seen of it. */
-export function foreignObjects(scenario: Scenario): string[] {
-  const own = new Set(ownObjects(scenario).map(({ id }) => id));
-  const rows = [...scenario.cloud.snapshots(), ...scenario.cloud.images()]
+export async function foreignObjects({ cloud, repository }: Scenario): Promise<string[]> {
+  const there = await cloud.rows();
+  const own = new Set(ownAmong(there, repository).map(({ id }) => id));
+  const rows = [...there.snapshots, ...there.images]
     .filter(({ id }) => !own.has(id))
     .map(row => JSON.stringify(row));
-  const sources = scenario.cloud
-    .volumes()
+  const sources = there.volumes
     .filter(({ id }) => !own.has(id))
     .map(({ id, name, status, metadata }) => JSON.stringify({ id, name, status, metadata }));
-  const files = snapshotFiles(scenario.repository).filter(name => !own.has(name));
+  const files = snapshotFiles(repository).filter(name => !own.has(name));
   return [...rows, ...sources, ...files].sort();
 }
 
@@ -111,7 +115,7 @@ export function idsInState({ deployment }: DeploymentFile): string[] {
 }
 
 /** What a run must not leave: mounts, loop devices, FUSE daemons and other processes, locks, temporary files. */
-export function traces(scenario: Scenario): string[] {
+export async function traces(scenario: Scenario): Promise<string[]> {
   const { root, repository } = scenario;
   const mounts = readFileSync("/proc/self/mounts", "utf8")
     .split("\n")
@@ -127,8 +131,19 @@ export function traces(scenario: Scenario): string[] {
     .map(String)
     .filter(name => !statSync(path.join(root, "mnt", name)).isDirectory() || name.includes("/"))
     .map(name => `note of a mount: ${name}`);
-  const attachments = scenario.cloud.attachments().map(({ volume_id }) => `attachment of ${volume_id}`);
-  return [...mounts, ...loops, ...whole, ...temporary, ...notes, ...attachments, ...processes(root)];
+  const there = await scenario.cloud.rows();
+  const attachments = there.attachments.map(({ volume_id }) => `attachment of ${volume_id}`);
+  const others = await scenario.cloud.traces();
+  return [
+    ...mounts,
+    ...loops,
+    ...whole,
+    ...temporary,
+    ...notes,
+    ...attachments,
+    ...others,
+    ...processes(root),
+  ];
 }
 
 /** Processes of the scenario but this one. */
@@ -156,23 +171,25 @@ const floors: Record<string, number> = { snapshot: 1, image: 2, restic: 2 };
  */
 export class Watch {
   readonly problems: string[] = [];
-  private readonly before: Seen[];
   private stopped = false;
 
-  constructor(
+  private constructor(
     private readonly scenario: Scenario,
     private readonly stage: Stage,
-  ) {
-    this.before = ownObjects(scenario);
-    if (stage !== "destroy") scenario.cloud.onChange(() => this.stopped || this.look());
+    private readonly before: Seen[],
+  ) {}
+
+  static async begin(scenario: Scenario, stage: Stage): Promise<Watch> {
+    const watch = new Watch(scenario, stage, await ownObjects(scenario));
+    if (stage !== "destroy") scenario.cloud.onChange(rows => watch.stopped || watch.look(rows));
+    return watch;
   }
 
-  private look(): void {
-    const { cloud } = this.scenario;
-    const there = new Set([...cloud.snapshots(), ...cloud.images()].map(({ id }) => id));
+  private look({ snapshots, images }: CloudRows): void {
+    const there = new Set([...snapshots, ...images].map(({ id }) => id));
     const marked = [
-      ...cloud.snapshots().map(row => ({ ...row, kind: "snapshot", owner: row.metadata["osbackup-owner"] })),
-      ...cloud.images().map(row => ({ ...row, kind: "image", owner: row.properties["osbackup-owner"] })),
+      ...snapshots.map(row => ({ ...row, kind: "snapshot", owner: row.metadata["osbackup-owner"] })),
+      ...images.map(row => ({ ...row, kind: "image", owner: row.properties["osbackup-owner"] })),
     ];
     for (const set of new Set(this.before.map(({ kind, owner }) => `${kind} ${owner}`))) {
       const [kind = "", owner = ""] = set.split(" ");
@@ -183,7 +200,7 @@ export class Watch {
       const least = Math.min(before.length, floors[kind] ?? 1);
       if (now.length < least) this.say(`${set} has ${now.length} good points, fewer than ${least}`);
       this.oldestFirst(set, before, id => there.has(id));
-      if (kind === "snapshot") this.copiedFirst(owner, before, marked);
+      if (kind === "snapshot") this.copiedFirst(owner, before, marked, snapshots);
     }
   }
 
@@ -192,17 +209,16 @@ export class Watch {
     owner: string,
     before: Seen[],
     now: { id: string; status: string; owner?: string | undefined }[],
+    snapshots: CloudRows["snapshots"],
   ): void {
     const [newest] = [...before].sort((a, b) => (a.slot > b.slot ? -1 : 1));
     if (!newest || now.some(({ id, status }) => id === newest.id && status === "available")) return;
-    const isCopied = this.scenario.cloud
-      .snapshots()
-      .some(
-        ({ status, metadata }) =>
-          status === "available" &&
-          metadata["osbackup-owner"] === owner &&
-          metadata["osbackup-copy"] === "proven",
-      );
+    const isCopied = snapshots.some(
+      ({ status, metadata }) =>
+        status === "available" &&
+        metadata["osbackup-owner"] === owner &&
+        metadata["osbackup-copy"] === "proven",
+    );
     if (!isCopied)
       this.say(`${owner} has lost its point of ${newest.slot}, and has no newer one with a copy`);
   }
@@ -219,10 +235,13 @@ export class Watch {
   }
 
   /** The last look, at the repository too. */
-  end(): void {
+  async end(): Promise<void> {
+    await this.scenario.cloud.idle();
     this.stopped = true;
     if (this.stage === "destroy") return;
-    const now = ownObjects(this.scenario).filter(({ kind, status }) => kind === "restic" && status === "");
+    const now = (await ownObjects(this.scenario)).filter(
+      ({ kind, status }) => kind === "restic" && status === "",
+    );
     const owners = new Set(this.before.flatMap(({ kind, owner }) => (kind === "restic" ? [owner] : [])));
     for (const owner of owners) {
       const before = this.before.filter(

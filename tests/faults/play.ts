@@ -9,8 +9,9 @@ import type { Engine } from "../../engine";
 import { until } from "../until";
 import { type Call, ends, type Fault, type FaultCase } from "./cases";
 import { foreignObjects, idsInState, lineOf, ownObjects, processes, traces, Watch } from "./picture";
+import type { Placed } from "./played-cloud";
 import { addLock } from "./quick-repository";
-import { password, type Ran, type RunOptions, type Scenario, type Stage, stages, unmount } from "./scenario";
+import { password, type Ran, type Scenario, type Stage, stages, unmount } from "./scenario";
 
 /** What the undisturbed run of each stage leaves. */
 export type Pictures = Record<Stage, string[]>;
@@ -53,7 +54,7 @@ function patternOf(what: string): RegExp {
 export async function record(scenario: Scenario): Promise<{ calls: Call[]; pictures: Pictures }> {
   const calls: Call[] = [];
   const pictures = {} as Pictures;
-  const foreign = foreignObjects(scenario);
+  const foreign = await foreignObjects(scenario);
   for (const stage of stages) {
     await scenario.save(stage);
     scenario.cloud.requests.length = 0;
@@ -63,60 +64,58 @@ export async function record(scenario: Scenario): Promise<{ calls: Call[]; pictu
     calls.push(...callsOf(scenario, stage, before));
     // the difference itself would be a hundred rows long
     assert.ok(
-      isDeepStrictEqual(foreignObjects(scenario), foreign),
+      isDeepStrictEqual(await foreignObjects(scenario), foreign),
       `${stage} without a fault has changed what is others'`,
     );
-    pictures[stage] = ownObjects(scenario).map(lineOf).sort();
+    pictures[stage] = (await ownObjects(scenario)).map(lineOf).sort();
   }
   return { calls, pictures };
 }
 
-/** A fault that is in place: whether it has been met, how it is taken away, and what the run gets. */
-interface Placed {
-  /** Whether it has, by how the run ended where nothing else tells. */
-  isMet(ran: Ran): boolean;
-  mend(): unknown;
-  run?: RunOptions;
-  /** Waits for what the fault itself has begun, once the run is over. */
-  settle?(): Promise<unknown>;
-}
-
-/** Plays one case and returns what is wrong with its outcome; nothing is well. */
+/** Plays one case on what was kept of its stage, and returns what is wrong with its outcome; nothing is well. */
 export async function play(scenario: Scenario, one: FaultCase, pictures: Pictures): Promise<string[]> {
   unmount(scenario.root);
   await scenario.load(one.stage);
+  return playHere(scenario, one, pictures);
+}
+
+/** The same on what is there now, which the stage before has left. */
+export async function playHere(scenario: Scenario, one: FaultCase, pictures: Pictures): Promise<string[]> {
+  const { cloud } = scenario;
+  scenario.forgetCalls();
   const problems: string[] = [];
   const wrong = (problem: string | undefined | false) => problem && problems.push(problem);
-  const foreign = foreignObjects(scenario);
-  const watch = new Watch(scenario, one.stage);
+  const foreign = await foreignObjects(scenario);
+  const watch = await Watch.begin(scenario, one.stage);
   const placed = await place(scenario, one);
   const first = await scenario.run(one.stage, placed.run);
   await placed.settle?.();
   if (!placed.isMet(first)) wrong("the fault met nothing");
-  await until("the end of what the run had begun", () => processes(scenario.root).length === 0, {
+  const working = () => processes(scenario.root).filter(line => !cloud.daemons?.test(line));
+  await until("the end of what the run had begun", () => working().length === 0, {
     seconds: 20,
     every: 20,
-  }).catch(() => wrong(`still there after the run: ${processes(scenario.root).join(", ")}`));
+  }).catch(() => wrong(`still there after the run: ${working().join(", ")}`));
   await placed.mend();
+  await cloud.settled();
   for (const name of readdirSync(scenario.wrapper))
     if (/\.(once|always|pass)$/.test(name)) rmSync(path.join(scenario.wrapper, name));
-  scenario.cloud.faults.clear();
+  cloud.clearFaults();
   const known = JSON.stringify(await scenario.exportState(one.stage));
-  const leftBehind = ownObjects(scenario).flatMap(({ id }) => (known.includes(id) ? [] : [id]));
+  const leftBehind = (await ownObjects(scenario)).flatMap(({ id }) => (known.includes(id) ? [] : [id]));
   problems.push(...messageProblems(first, one, leftBehind));
 
   const second = await scenario.run(one.stage);
-  watch.end();
+  await watch.end();
   if (second.exitCode !== 0) wrong(`the next run failed:\n${second.output}`);
   problems.push(...watch.problems);
-  problems.push(...traces(scenario).map(trace => `left: ${trace}`));
+  problems.push(...(await traces(scenario)).map(trace => `left: ${trace}`));
   problems.push(...(await differences(scenario, one.stage, pictures[one.stage])));
-  if (JSON.stringify(foreignObjects(scenario)) !== JSON.stringify(foreign))
+  if (JSON.stringify(await foreignObjects(scenario)) !== JSON.stringify(foreign))
     wrong("something that belongs to others has changed");
   for (const { unmasked, output } of [first, second]) {
-    const secrets = [password, wrongPassword, scenario.cloud.environment.OS_PASSWORD ?? ""];
-    const isSaid = [...secrets, ...scenario.cloud.tokens].some(text => unmasked.includes(text));
-    wrong(isSaid && `a secret is in the output:\n${output}`);
+    const secret = [password, wrongPassword, ...cloud.secrets()].find(text => unmasked.includes(text));
+    wrong(secret && `a secret is in the output:\n${output}`);
   }
   if (one.stage !== "destroy" && second.exitCode === 0) {
     const third = await scenario.run(one.stage, {}, "preview");
@@ -129,7 +128,7 @@ export async function play(scenario: Scenario, one: FaultCase, pictures: Picture
 /** The state, the cloud and the repository hold the same, and what an undisturbed run would have left. */
 async function differences(scenario: Scenario, stage: Stage, expected: string[]): Promise<string[]> {
   const problems: string[] = [];
-  const own = ownObjects(scenario);
+  const own = await ownObjects(scenario);
   const inState = idsInState(await scenario.exportState(stage));
   const there = new Set(own.map(({ id }) => id));
   for (const seen of own) if (!inState.includes(seen.id)) problems.push(`not in the state: ${lineOf(seen)}`);
@@ -284,7 +283,7 @@ function killProviders(root: string): void {
 function endAtRequest(scenario: Scenario, { call, fault }: FaultCase): Placed {
   assert.ok(call);
   const { end, placed } = ender(scenario, fault);
-  scenario.cloud.faults.add({
+  scenario.cloud.addFault({
     method: call.what.split(" ")[0] ?? "",
     path: patternOf(call.what),
     times: 1,
@@ -339,7 +338,7 @@ function failRequest(
   fault: Fault,
 ): Placed {
   const status = Number.parseInt(fault, 10);
-  const added = scenario.cloud.faults.add({
+  const added = scenario.cloud.addFault({
     method: what.split(" ")[0] ?? "",
     path: patternOf(what),
     after: nth - 1,
@@ -350,7 +349,7 @@ function failRequest(
       headers: { "Retry-After": "1" },
       body: { overLimit: { code: 413, message: "This request was rate-limited.", retryAfter: "1" } },
     }),
-    ...(fault === "time-out once" && { delayMs: 2500 }),
+    ...(fault === "time-out once" && { delayMs: 1000 * scenario.cloud.measures.apiTimeoutSeconds + 500 }),
     ...(fault === "connection reset before" && { drop: "before" }),
     ...(fault === "connection reset after" && { drop: "after" }),
     ...(fault === "half an answer" && { half: true }),
@@ -418,57 +417,16 @@ function deadProcess(): number {
 }
 
 async function failWork(scenario: Scenario, { fault }: FaultCase): Promise<Placed> {
-  const { faults } = scenario.cloud;
-  const [kind] = fault.split(" ") as ["snapshot" | "volume"];
-  const met = { isMet: () => faults.unmetWork === 0, mend() {} };
-  if (fault.endsWith("stuck in creating") || fault.endsWith("stuck in deleting")) {
-    const work = `${fault.includes("creating") ? "creating" : "deleting"} ${kind}` as "creating volume";
-    faults.stuck(work, 1);
-    return { isMet: () => faults.hanging > 0, mend: () => void faults.release() };
-  }
-  if (fault.endsWith("ends in error")) {
-    if (kind === "snapshot") faults.nextSnapshotStatus("error");
-    else faults.nextVolumeStatus("error");
-    return met;
-  }
-  if (fault.endsWith("busy")) {
-    faults.nextDelete(kind, "busy");
-    return met;
-  }
-  if (fault.endsWith("error_deleting")) {
-    faults.nextDelete(kind, "error_deleting");
-    // as an administrator resets it: no tenant can delete it before
-    const reset = () => {
-      for (const row of [...scenario.cloud.snapshots(), ...scenario.cloud.volumes()])
-        if (row.status === "error_deleting") row.status = "error";
-    };
-    return { ...met, mend: reset };
-  }
-  if (fault === "image is given up") {
-    scenario.cloud.nextImageStatus("queued");
-    return { isMet: ({ result }) => result === "failed", mend() {} };
-  }
-  if (fault === "tokens expire in the middle") {
-    const added = faults.add({
-      path: /\/(attachments|snapshots)/,
-      times: 1,
-      after: 2,
-      onRequest: () => faults.expireTokens(),
-    });
-    return { isMet: () => added.hits > 0, mend() {} };
-  }
+  const placed = await scenario.cloud.failWork(fault, scenario.sourceId("alpha"));
+  if (placed) return placed;
   if (fault === "wrong password")
     return { isMet: ({ result }) => result === "failed", mend() {}, run: { password: wrongPassword } };
-  return emptySource(scenario);
-}
-
-/** The first set's volume has no file for the time of the run. */
-async function emptySource(scenario: Scenario): Promise<Placed> {
-  const image = scenario.cloud.imagePath(scenario.sourceId("alpha"));
-  const kept = path.join(scenario.root, "calls/source");
-  const folder = path.join(scenario.root, "calls/nothing");
+  if (fault !== "empty source") throw new Error(`this cloud has no fault '${fault}'`);
+  // the first set's volume has no file for the time of the run
+  const folder = path.join(scenario.wrapper, "nothing");
   mkdirSync(folder);
-  renameSync(image, kept);
-  await makeExt4Image(image, { fromDirectory: folder, sizeMib: 8 });
-  return { isMet: ({ result }) => result === "failed", mend: () => renameSync(kept, image) };
+  const mend = await scenario.cloud.replaceContent(scenario.sourceId("alpha"), image =>
+    makeExt4Image(image, { fromDirectory: folder, sizeMib: 8 }),
+  );
+  return { isMet: ({ result }) => result === "failed", mend };
 }

@@ -6,10 +6,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Call, FaultCase } from "./cases";
 import type { Pictures } from "./play";
 import { repositoryRoot, unmount } from "./scenario";
-import type { FromWorker, ToWorker } from "./worker";
-
-/** The code of a worker whose case did not end: the others go on. */
-export const hung = 3;
+import { type FromWorker, hung, type ToWorker } from "./serve-cases";
 
 /** The provider is wrong without any fault. */
 export class UndisturbedDiffers extends Error {
@@ -32,6 +29,8 @@ export interface PoolOptions {
   packageDirectory?: string;
   /** Whether Pulumi's own CLI runs the stack, all in processes of their own. Default false. */
   realCli?: boolean;
+  /** The program of a worker, which gets its folder first, and what else it is given; default devcloud's. */
+  worker?: { file: string; given(index: number): string[] };
   /** What the undisturbed run of each stage leaves, where another provider's is to be measured by it. */
   expected?: Pictures;
   onReady?(pictures: Pictures): void;
@@ -39,40 +38,44 @@ export interface PoolOptions {
 }
 
 /** Plays the cases that `choose` takes of the calls that the undisturbed run makes. */
-export async function playAll(
+export function playAll(
   choose: (calls: Call[]) => readonly FaultCase[],
-  {
-    workers = 3,
-    packageDirectory = repositoryRoot,
-    realCli = false,
-    expected,
-    onReady,
-    onPlayed,
-  }: PoolOptions = {},
+  options: PoolOptions = {},
 ): Promise<Played[]> {
+  return playWalks(calls => choose(calls).map(one => [one]), options);
+}
+
+/** Plays rows of cases, each by one worker in its order; what comes after a case with problems is not played. */
+export async function playWalks(
+  choose: (calls: Call[]) => readonly (readonly FaultCase[])[],
+  { workers = 3, expected, onReady, onPlayed, ...options }: PoolOptions = {},
+): Promise<Played[]> {
+  const { packageDirectory = repositoryRoot, realCli = false } = options;
+  const { file, given } = options.worker ?? {
+    file: path.join(__dirname, "worker.ts"),
+    given: () => [packageDirectory, ...(realCli ? ["pulumi"] : [])],
+  };
   const root = mkdtempSync(path.join(tmpdir(), "osbackup-faults-"));
   const results: Played[] = [];
-  let queue: FaultCase[] | undefined;
+  let queue: (readonly FaultCase[])[] | undefined;
   const children: ChildProcess[] = [];
   try {
     await Promise.all(
       Array.from({ length: workers }, (_, index) => {
-        const child = fork(
-          path.join(__dirname, "worker.ts"),
-          [path.join(root, String(index)), packageDirectory, ...(realCli ? ["pulumi"] : [])],
-          {
-            execArgv: ["--import", "tsx"],
-            stdio: ["ignore", "ignore", "pipe", "ipc"],
-          },
-        );
+        const child = fork(file, [path.join(root, String(index)), ...given(index)], {
+          execArgv: ["--import", "tsx"],
+          stdio: ["ignore", "ignore", "pipe", "ipc"],
+        });
         children.push(child);
         let said = "";
         child.stderr?.on("data", text => {
           said = (said + text).slice(-4000);
         });
         return new Promise<void>((resolve, reject) => {
+          let walk: FaultCase[] = [];
           const next = () => {
-            const one = queue?.shift();
+            if (walk.length === 0) walk = [...(queue?.shift() ?? [])];
+            const one = walk.shift();
             child.send((one ?? "end") satisfies ToWorker);
           };
           child.on("message", (message: FromWorker) => {
@@ -83,6 +86,7 @@ export async function playAll(
               queue ??= [...choose(message.calls)];
             } else {
               results.push(message);
+              if (message.problems.length > 0) walk = [];
               onPlayed?.(message);
             }
             next();
@@ -101,6 +105,7 @@ export async function playAll(
     unmount(root);
     rmSync(root, { recursive: true, force: true });
   }
-  if (queue && queue.length > 0) throw new Error(`${queue.length} cases were not played: every worker hung`);
+  if (queue && queue.length > 0)
+    throw new Error(`${queue.flat().length} cases were not played: every worker hung`);
   return results;
 }

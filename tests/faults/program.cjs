@@ -2,7 +2,8 @@
  * What the stack of the faults declares: two sets in one repository, the images of a server, and later a restore. One text
  * for programs in this process and in one of their own.
  */
-exports.declare = (sdk, { url, password, volumes, serverId, restores, timeoutSeconds, volumeType }) => {
+exports.declare = (sdk, given) => {
+  const { url, password, volumes, serverId, restores, timeoutSeconds, restoreSeconds, volumeType } = given;
   const repository = new sdk.ResticRepository("repository", { url, password });
   const sets = Object.entries(volumes).map(
     ([name, volumeId]) =>
@@ -28,7 +29,7 @@ exports.declare = (sdk, { url, password, volumes, serverId, restores, timeoutSec
     new sdk.VolumeRestore("restored", {
       backup: sets[0].backup,
       resticSnapshotId: "latest",
-      timeoutSeconds: 5 * timeoutSeconds,
+      timeoutSeconds: restoreSeconds,
       deletionPolicy: "delete",
       ...(volumeType && { volumeType }),
     });

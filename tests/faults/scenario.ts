@@ -10,11 +10,12 @@ import {
 } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
-import { type Devcloud, makeExt4Image, startDevcloud } from "../../devcloud";
+import { makeExt4Image } from "../../devcloud";
 import { type DeploymentFile, Display, Engine, type EngineOptions, type RunResult } from "../../engine";
 import { processes } from "../../engine/deployment";
 import { type EngineStack, passphrase, pulumiStack } from "../engine/engine-stacks";
 import { inThisProcess } from "./in-this-process";
+import { type PlayedCloud, type StartCloud, startPlayedDevcloud } from "./played-cloud";
 import { addSnapshots, quicken } from "./quick-repository";
 
 /** What a stack goes through: three slots of two sets and of a server's images, a restore, and its end. */
@@ -32,8 +33,6 @@ const clock: Record<Stage, string> = {
 export const password = "fault-matrix-password";
 export const sets = ["alpha", "beta"] as const;
 export const repositoryRoot = path.join(__dirname, "../..");
-/** How many objects of others are beside the stack's own, in the cloud and in the repository each. */
-export const foreignObjects = 100;
 
 /** How a run is run. */
 export interface RunOptions {
@@ -59,10 +58,10 @@ export interface Ran {
 export class Scenario {
   readonly repository: string;
   readonly wrapper: string;
-  private cloudNow: Devcloud | undefined;
+  private cloudNow: PlayedCloud | undefined;
   private readonly crypters: NonNullable<EngineOptions["crypters"]> = new Map();
   private volumes: Record<string, string> = {};
-  private serverId = "";
+  private serverId: string | undefined;
   /** The stack on the real CLI, where that runs it. */
   private pulumi: EngineStack | undefined;
   private readonly pulumiEnvironment: NodeJS.ProcessEnv = {};
@@ -71,12 +70,13 @@ export class Scenario {
     readonly root: string,
     /** Where the provider is from: this package, or a copy of it with a defect. */
     private readonly packageDirectory: string,
+    private readonly bringUp: StartCloud,
   ) {
     this.repository = path.join(root, "now/repository");
     this.wrapper = path.join(root, "calls");
   }
 
-  get cloud(): Devcloud {
+  get cloud(): PlayedCloud {
     if (!this.cloudNow) throw new Error("the scenario's cloud is not up");
     return this.cloudNow;
   }
@@ -84,9 +84,9 @@ export class Scenario {
   /** Makes a folder with all that is there before the first run. */
   static async make(
     root: string,
-    { packageDirectory = repositoryRoot, realCli = false } = {},
+    { packageDirectory = repositoryRoot, realCli = false, startCloud = startPlayedDevcloud } = {},
   ): Promise<Scenario> {
-    const made = new Scenario(root, packageDirectory);
+    const made = new Scenario(root, packageDirectory, startCloud);
     for (const name of ["now/project", "home", "tmp", "mnt", "bin", "calls", "saved"])
       mkdirSync(path.join(root, name), { recursive: true });
     made.writeProject();
@@ -149,11 +149,11 @@ exec "$real" "$@"
         writeFileSync(path.join(files, `${name}-${number}`), Buffer.alloc(50_000, name + number));
       const imageFile = path.join(this.root, `tmp/${name}.img`);
       await makeExt4Image(imageFile, { fromDirectory: files, sizeMib: 8 });
-      this.volumes[name] = (await this.cloud.addVolume({ name, imageFile })).id;
+      this.volumes[name] = await this.cloud.addVolume({ name, imageFile });
       rmSync(files, { recursive: true });
       rmSync(imageFile);
     }
-    this.serverId = this.cloud.addServer({ name: "web" }).id;
+    this.serverId = this.cloud.addServer();
   }
 
   /** Near-equal to the stack's own in all but one thing each. */
@@ -174,11 +174,12 @@ exec "$real" "$@"
         {},
       ][index % 8] as Record<string, string>;
     };
-    const other = await this.cloud.addVolume({ name: "alpha", sizeGib: 1, sizeBytes: 4096 });
-    for (let index = 0; index < foreignObjects; index++) {
+    const { foreign } = this.cloud.measures;
+    const other = await this.cloud.addVolume({ name: "alpha" });
+    for (let index = 0; index < foreign.snapshots; index++) {
       const ofOurs = index % 5 === 0;
       const name = `backup-${sets[index % 2]}-20261122T1${index % 3}0000Z`;
-      const volumeId = ofOurs ? (this.volumes[sets[index % 2] ?? ""] ?? "") : other.id;
+      const volumeId = ofOurs ? (this.volumes[sets[index % 2] ?? ""] ?? "") : other;
       const metadata = marks(index);
       await this.cloud.addSnapshot({ volumeId, name, metadata, ...(ofOurs && { status: "error" }) });
     }
@@ -194,7 +195,7 @@ exec "$real" "$@"
     const tagOf = ([key, value]: [string, string]) =>
       `${key.replace("osbackup-", "")}=${value.replace("-snapshot", "-backup").replace("-SNAPSHOT", "-BACKUP")}`;
     const pattern = JSON.parse(restic("cat", "snapshot", ...snapshotFiles(this.repository)));
-    const others = Array.from({ length: foreignObjects - 1 }, (_, index) => ({
+    const others = Array.from({ length: foreign.copies - 1 }, (_, index) => ({
       ...pattern,
       hostname: sets[index % 2] ?? "",
       tags: Object.entries(marks(index)).map(tagOf),
@@ -203,14 +204,7 @@ exec "$real" "$@"
   }
 
   async startCloud(): Promise<void> {
-    const directory = path.join(this.root, "now/cloud");
-    const isNew = !existsSync(directory);
-    this.cloudNow = await startDevcloud({ directory, statusDelayMs: 5 });
-    if (isNew) return;
-    for (const name of sets)
-      this.volumes[name] =
-        this.cloud.volumes().find(row => row.name === name && row.size === 1 && isSource(row))?.id ?? "";
-    this.serverId = this.cloud.servers()[0]?.id ?? "";
+    this.cloudNow = await this.bringUp(path.join(this.root, "now/cloud"));
   }
 
   async stopCloud(): Promise<void> {
@@ -229,11 +223,18 @@ exec "$real" "$@"
   async load(name: string): Promise<void> {
     await this.stopCloud();
     copy(path.join(this.root, "saved", name), path.join(this.root, "now"));
-    for (const folder of ["tmp", "mnt", "calls"]) {
-      rmSync(path.join(this.root, folder), { recursive: true, force: true });
-      mkdirSync(path.join(this.root, folder));
-    }
+    for (const folder of ["tmp", "mnt"]) this.empty(folder);
     await this.startCloud();
+  }
+
+  /** Forgets restic's calls and what its stand-in was told. */
+  forgetCalls(): void {
+    this.empty("calls");
+  }
+
+  private empty(folder: string): void {
+    rmSync(path.join(this.root, folder), { recursive: true, force: true });
+    mkdirSync(path.join(this.root, folder));
   }
 
   /** The environment of whatever runs. */
@@ -248,7 +249,7 @@ exec "$real" "$@"
       PULUMI_CONFIG_PASSPHRASE: passphrase,
       OS_CONNECT_RETRIES: "2",
       OS_CONNECT_RETRY_DELAY: "0.02",
-      OS_API_TIMEOUT: "2",
+      OS_API_TIMEOUT: String(this.cloud.measures.apiTimeoutSeconds),
       OSBACKUP_LOCK_WAIT_SECONDS: "2",
     };
   }
@@ -264,7 +265,8 @@ exec "$real" "$@"
       volumes: this.volumes,
       serverId: this.serverId,
       restores: stage === "restore",
-      timeoutSeconds: 4,
+      timeoutSeconds: this.cloud.measures.waitSeconds,
+      restoreSeconds: this.cloud.measures.restoreSeconds,
     };
     const project = path.join(this.root, "now/project");
     writeFileSync(path.join(project, "declared.json"), JSON.stringify(declared));
@@ -342,8 +344,6 @@ exec "$real" "$@"
 }
 
 const pathOfThis = process.env.PATH ?? "";
-
-const isSource = ({ metadata }: { metadata: Record<string, string> }) => metadata["managed-by"] === undefined;
 
 function copy(from: string, to: string): void {
   rmSync(to, { recursive: true, force: true });

@@ -62,3 +62,29 @@ describe("VolumeRestore of files", function () {
   it("makes the one that is asked for", async () =>
     assert.equal(await restored("xfs", { fileSystem: "ext4" }), "ext4"));
 });
+
+describe("A VolumeRestore that is removed", () => {
+  it("removes its volume where Cinder says once that it is not there", async () => {
+    const cloud = await startDevcloud();
+    try {
+      const { id: volumeId } = await cloud.addVolume({ sizeGib: 1, sizeBytes: 4096 });
+      const { id: snapshotId } = await cloud.addSnapshot({ volumeId });
+      const run = new Lifecycle(cloud.environment);
+      const restored: Held = await run.up("VolumeRestore", {
+        owner: "shop/prod/back",
+        snapshotId,
+        deletionPolicy: "delete",
+      });
+      const path = new RegExp(`/volumes/${restored.volumeId}$`);
+      const fault = cloud.faults.add({ method: "GET", path, status: 404, times: 1 });
+      await run.down();
+      assert.equal(fault.hits, 1);
+      assert.deepEqual(
+        cloud.volumes().map(({ id }) => id),
+        [volumeId],
+      );
+    } finally {
+      await cloud.stop();
+    }
+  });
+});
