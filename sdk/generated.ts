@@ -552,9 +552,9 @@ export interface ResticBackupInputs {
   exclude?: pulumi.Input<pulumi.Input<string>[] | undefined>;
   /** What may be unreadable in a backup that still counts as good: how many files, or patterns of their paths such as '/var/lib/docker/**' or '*.sock'. Without it any such file makes the point partial. */
   allowUnreadable?: pulumi.Input<number | pulumi.Input<string>[] | undefined>;
-  /** Which points may have less than half the files or bytes of the good one before: true, all; an instant (ISO 8601, such as the slot of a point), those up to it. Default false: such a point is kept and does not count as good. */
+  /** Which points may have less than half the files or bytes of the good one before: true, all; an instant (ISO 8601, such as the slot of a point, not later than now), those up to it. Default false: such a point is kept and does not count as good. */
   allowShrink?: pulumi.Input<boolean | string | undefined>;
-  /** The slot of a point whose change against the one before was far beyond the set's own history, or a later instant, ISO 8601: its data was looked at and is whole. Until then no older point is removed, and each run warns. */
+  /** The slot of a point whose change against the one before was far beyond the set's own history, or a later instant up to now, ISO 8601: its data was looked at and is whole. Until then no older restic snapshot is removed, and each run warns. */
   acknowledgeChange?: pulumi.Input<string | undefined>;
   /** Ids of restic snapshots, or their first 8 digits, that are points of this set though its state does not know them. Snapshots with its mark that nobody knows count for nothing: whoever has the password can write them. */
   adoptIds?: pulumi.Input<pulumi.Input<string>[] | undefined>;

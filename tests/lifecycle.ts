@@ -54,6 +54,15 @@ export class Lifecycle {
     return { drift, plan: await this.driver.plan(type, before, inputs) };
   }
 
+  /** Whether the resource of this owner changes; says what an engine hears of it, in a preview and before an update. */
+  async differs(type: string, properties: Properties): Promise<boolean> {
+    const before = this.held.get(`${type} ${properties.owner}`)?.state ?? {};
+    const inputs = await this.checked(type, before, properties);
+    const difference = await this.driver.diff(type, before, inputs);
+    await this.driver.sayDifference(type, difference, before, inputs);
+    return difference.changed.length + difference.drift.length > 0;
+  }
+
   /** What a refresh makes of a state. */
   read(type: string, state: Held) {
     return this.driver.read(type, state.owner, state);

@@ -17,6 +17,7 @@ export class World {
   private readonly clusters = new Clusters();
   private readonly repositories = new Map<string, Repository>();
   private readonly sweeps = new Map<string, Promise<unknown>>();
+  private readonly warned = new Set<string>();
   /** What others are told of this run. */
   readonly signals: Signals;
   /** What of the configuration cannot be. */
@@ -47,12 +48,19 @@ export class World {
     return {
       now: this.now,
       log: line => this.print(`[${name}] ${line}`),
-      warn: line => this.print(`warning: [${name}] ${line}`),
+      warn: line => this.warnOnce(`warning: [${name}] ${line}`),
       signal: this.abort.signal,
       session: place => this.session(place),
       repository: access => this.repository(access),
       mover: ({ mover = "local", moverOptions }) => movers[mover](moverOptions, this.clusters),
     };
+  }
+
+  /** What is found before an operation is found by the operation too. */
+  private warnOnce(line: string): void {
+    if (this.warned.has(line)) return;
+    this.warned.add(line);
+    this.print(line);
   }
 
   session(place: Place): Session {

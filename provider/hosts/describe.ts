@@ -1,5 +1,5 @@
 import { World } from "../driver/world";
-import { type ListedPoint, listedPoints } from "./list";
+import { type ListedPoint, listedPoints, statusOf } from "./list";
 import { localTime } from "./wall-clock";
 
 /** What is described, and how. */
@@ -30,7 +30,7 @@ function linesOf(point: ListedPoint, { repository }: DescribeOptions): string[] 
     ["Point", point.id],
     ["Where", places[point.where]],
     ["Name", point.name],
-    ["Status", point.status],
+    ["Status", statusOf(point)],
     ["Set", point.set],
     ["Owner", point.owner],
     ["Taken", localTime(point.takenAt)],

@@ -5,6 +5,7 @@ import { originOf } from "../operations/image-set";
 import { inventoryOf, type Marked } from "../operations/inventory";
 import { nearest } from "../operations/nearest";
 import { isOfTheFuture, resticPoints, worthOf } from "../operations/restic-set";
+import { isAllowedShrink } from "../operations/shrink";
 import { maskUrl, type RepositoryAccess } from "../restic";
 
 /** One recovery point, wherever it is. Instants are ISO 8601 in UTC. */
@@ -30,6 +31,8 @@ export interface ListedPoint {
   consistency?: string;
   /** Of a restic snapshot. */
   tags?: string[];
+  /** Of one that is marked as shrunk and counts as good since `allowShrink` covered it. */
+  shrinkAllowed?: true;
 }
 
 /**
@@ -139,6 +142,7 @@ async function repositoryPoints(world: World, url: string): Promise<ListedPoint[
     ...(point.trigger !== undefined && { trigger: point.trigger }),
     ...(point.origin !== undefined && { volumeId: point.origin }),
     tags: point.tags,
+    ...(isAllowedShrink(point) && { shrinkAllowed: true }),
   }));
 }
 
@@ -185,6 +189,10 @@ async function namesOf(
   return names;
 }
 
+/** The status as people read it. */
+export const statusOf = ({ status, shrinkAllowed }: ListedPoint): string =>
+  shrinkAllowed ? `${status}, shrunk and allowed` : status;
+
 /** Rows under a heading, columns as wide as their widest cell. */
 export function table(
   points: readonly ListedPoint[],
@@ -197,6 +205,7 @@ export function table(
     of: names.get(point.volumeId ?? point.serverId ?? "") ?? point.volumeId ?? point.serverId ?? "-",
     slot: point.slot || "-",
     age: ageOf(point.takenAt, now),
+    status: statusOf(point),
     size: point.sizeGib === undefined ? "-" : `${point.sizeGib} GiB`,
   }));
   const rows = [columns.map(String), ...cells.map(point => columns.map(column => point[column]))];

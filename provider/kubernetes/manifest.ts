@@ -1,5 +1,6 @@
 import { type Document, isMap, LineCounter, parseAllDocuments, stringify } from "yaml";
 import { z } from "zod";
+import { propertyPath } from "../base/property-path";
 
 /** The kind of the operator whose manifests are read here. */
 export const manifestKind = "VolumeSnapshotBackup";
@@ -89,9 +90,9 @@ export function readManifests(text: string, name: string): Manifests {
     const parsed = manifest.safeParse(value);
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
-      const path = (issue?.path ?? []).map(String);
-      const { line, column } = at(path);
-      throw new Error(`${name}, line ${line}, column ${column}: ${path.join(".")}: ${issue?.message}`);
+      const path = issue?.path ?? [];
+      const { line, column } = at(path.map(String));
+      throw new Error(`${name}, line ${line}, column ${column}: ${propertyPath(path)}: ${issue?.message}`);
     }
     read.found.push(parsed.data);
     for (const path of unknownPaths(value, manifest))

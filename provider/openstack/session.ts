@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { ZodType } from "zod";
 import { Companions } from "../base/companions";
+import { propertyPath } from "../base/property-path";
 import { completeEndpoint, findEndpoint } from "./catalog";
 import type { CloudConfig } from "./config";
 import { ApiError, ConfigError, explain, isForbidden, isNotFound, type ServiceType } from "./errors";
@@ -236,7 +237,7 @@ export class Session {
     const parsed = call.schema.safeParse(json);
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
-      const place = issue?.path.join(".") || "the answer";
+      const place = propertyPath(issue?.path ?? []) || "the answer";
       throw this.#failure(call, token, answer, {
         detail: `an unexpected answer: ${place}: ${issue?.message}`,
       });

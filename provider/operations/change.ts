@@ -142,7 +142,7 @@ export function unusualWords(point: ResticPoint): string {
     : "";
   return (
     `unusual change: against the point before, ${percent(files)} % of the files and ${percent(bytes)} % of the bytes of ` +
-    `${describePoint(point)} are others${before}; from that point on nothing older is removed; see whether the data is whole, ` +
-    `then set acknowledgeChange to '${whenOf(point)}'`
+    `${describePoint(point)} are others${before}; no restic snapshot from before it is removed, the set's Cinder snapshots rotate on; see ` +
+    `whether the data is whole, then set acknowledgeChange to '${whenOf(point)}'`
   );
 }

@@ -1,3 +1,4 @@
+import { tag } from "../base/marks";
 import { isOfTheFuture, type ResticPoint, standing, standsFor } from "./restic-set";
 import { describePoint } from "./words";
 
@@ -41,6 +42,7 @@ export class Members {
   private readonly own: Map<string, Remembered> | undefined;
   private readonly made = new Set<string>();
   private others: ResticPoint[] = [];
+  private misnamed: string[] = [];
 
   constructor(private readonly known: Knowledge) {
     const { remembered } = known;
@@ -61,12 +63,20 @@ export class Members {
     );
     const told = new Set(points.flatMap(({ id, originals }) => [id, ...(originals ?? [])]));
     this.others = marked.filter(({ id }) => !told.has(id));
+    this.misnamed = (this.known.adoptIds ?? []).flatMap(
+      begin => misnamedWords(begin, marked, possible) ?? [],
+    );
     return points;
   }
 
   /** Those of the snapshots last looked at that are none of the set's points. */
   get strangers(): readonly ResticPoint[] {
     return this.others;
+  }
+
+  /** What is said of each of `adoptIds` that named no single one of them. */
+  get unadopted(): readonly string[] {
+    return this.misnamed;
   }
 
   /** All of them, as there is no state; the mark alone speaks for those that the cloud does not name either. */
@@ -109,9 +119,31 @@ export class Members {
 
   private isAdopted({ id }: ResticPoint, possible: readonly ResticPoint[]): boolean {
     return (this.known.adoptIds ?? []).some(
-      begin => id.startsWith(begin) && possible.filter(other => other.id.startsWith(begin)).length === 1,
+      begin => id.startsWith(begin) && beginningWith(begin, possible).length === 1,
     );
   }
+}
+
+const beginningWith = (begin: string, points: readonly ResticPoint[]): ResticPoint[] =>
+  points.filter(({ id }) => id.startsWith(begin));
+
+function misnamedWords(
+  begin: string,
+  marked: readonly ResticPoint[],
+  possible: readonly ResticPoint[],
+): string | undefined {
+  const { length } = beginningWith(begin, possible);
+  if (length === 1) return undefined;
+  if (length > 1)
+    return `adoptIds: ${length} restic snapshots with the mark of this set begin with ${begin}, none is adopted for it: give more digits`;
+  if (beginningWith(begin, marked).length > 0)
+    return `adoptIds: restic snapshot ${begin} says that it is of later than now, it is not adopted`;
+  // tagged since, by which it has another id
+  if (marked.some(({ writtenFor }) => writtenFor?.startsWith(begin))) return undefined;
+  return (
+    `adoptIds: the repository has no restic snapshot ${begin} with the mark of this set: look it up with ` +
+    `\`restic snapshots\`, or take it out of adoptIds where it has gone`
+  );
 }
 
 /** With what an append-only store has kept of them before they were tagged. */
@@ -123,9 +155,15 @@ function withOriginals(known: readonly ResticPoint[], possible: readonly ResticP
 /** How many snapshots a message names. */
 const named = 3;
 
-const namesOf = (points: readonly ResticPoint[]): string =>
-  points.slice(0, named).map(describePoint).join(", ") +
-  (points.length > named ? ` and ${points.length - named} more` : "");
+function namesOf(points: readonly ResticPoint[]): string {
+  const names = points.slice(0, named).map(describePoint).join(", ");
+  if (points.length <= named) return names;
+  const tags = [...new Set(points.map(({ owner }) => ` --tag '${tag("owner", owner)}'`))].join("");
+  return (
+    `${names} and ${points.length - named} more (\`restic -r <repository> snapshots${tags}\` lists all with the mark, ` +
+    `the set's own too)`
+  );
+}
 
 /** What is said of points that a run without a state takes over, and that the cloud does not name as its own. */
 export function takenOverWords(points: readonly ResticPoint[]): string | undefined {

@@ -53,10 +53,12 @@ export function pointsAmong(found: readonly ResticSnapshot[]): ResticPoint[] {
 const toleranceMs = 3_600_000;
 
 /** Whether a point says of itself that it is of later than `latest`: whoever has the password can write so. */
-export function isOfTheFuture({ time, takenAt }: ResticPoint, latest: Date): boolean {
-  const until = latest.getTime() + toleranceMs;
-  return !(time.getTime() <= until && Date.parse(takenAt) <= until);
-}
+export const isOfTheFuture = ({ time, takenAt }: ResticPoint, latest: Date): boolean =>
+  isLaterThan(time, latest) || isLaterThan(new Date(takenAt), latest);
+
+/** Whether an instant is later than another by more than clocks may differ; one that cannot be read is. */
+export const isLaterThan = (time: Date, latest: Date): boolean =>
+  !(time.getTime() <= latest.getTime() + toleranceMs);
 
 /** The newest good point of a set by the marks alone, where there is no state to know its points from. */
 export const newestGood = (

@@ -1,5 +1,6 @@
 import { type Figures, tagValue } from "./figures";
-import { type ResticPoint, shrunkTag, worthOf } from "./restic-set";
+import { type ResticPoint, shrinkAllowedTag, shrunkTag, worthOf } from "./restic-set";
+import type { Decision } from "./retention";
 import { isCovered, type Until } from "./until";
 import { count, describePoint, type PointName, whenOf } from "./words";
 
@@ -43,12 +44,81 @@ export function shrinkIn(point: ResticPoint): Shrink | undefined {
 export const allowedAmong = (points: readonly ResticPoint[], allowed: Until | undefined): ResticPoint[] =>
   points.filter(point => worthOf(point.tags) === "shrunk" && isCovered(point, allowed));
 
-/** What a run says that made a shrunk point, or found it made. */
-export function shrinkWords(point: PointName, { figures, before }: Shrink): string {
+/** The shrunk points that came after the newest good one and that nobody has allowed, newest first. */
+export function shrunkSince(points: readonly ResticPoint[], allowed: Until | undefined): ResticPoint[] {
+  const newestGood = points.findIndex(({ good }) => good);
+  return points
+    .slice(0, newestGood < 0 ? undefined : newestGood)
+    .filter(point => worthOf(point.tags) === "shrunk" && !isCovered(point, allowed));
+}
+
+/** The points as they are when those are counted that somebody has allowed. */
+export function asAllowed(points: readonly ResticPoint[], allowed: Until | undefined): ResticPoint[] {
+  const counted = new Set(allowedAmong(points, allowed));
+  return points.map(point =>
+    counted.has(point) ? { ...point, good: true, tags: [...point.tags, shrinkAllowedTag] } : point,
+  );
+}
+
+/** What a run says that made a shrunk point, or found it made; `points` are all of its set, newest first. */
+export function shrinkWords(
+  point: PointName,
+  { figures, before }: Shrink,
+  points: readonly ResticPoint[],
+): string {
+  const shrunk = shrunkSince(points, undefined);
+  const oldest = shrunk.at(-1);
+  const lasting =
+    oldest && shrunk.length > 1 ? `; ${shrunk.length} points are so since ${whenOf(oldest)}` : "";
   return (
     `PartiallyFailed: ${amount(figures)}, and ${before.point}, the good point before, has ${amount(before)}: less than ` +
-    `half; snapshot ${point.id.slice(0, 8)} is kept, marked '${shrunkTag}', and does not count as good; if the source may ` +
-    `be smaller, set allowShrink to '${whenOf(point)}', else mend it and ask for another point with a new trigger`
+    `half; snapshot ${point.id.slice(0, 8)} is kept, marked '${shrunkTag}', and does not count as good${lasting}; if the ` +
+    `source may be smaller, set allowShrink to '${whenOf(point)}'${lasting && ", which allows all of them"}, else mend it and ` +
+    `ask for another point with a new trigger`
+  );
+}
+
+/** What each preview and run says of them, until there is a good point again. */
+export function shrunkWords(shrunk: readonly ResticPoint[]): string | undefined {
+  const [newest] = shrunk;
+  const oldest = shrunk.at(-1);
+  if (!newest || !oldest) return undefined;
+  return (
+    `${shrunk.length === 1 ? `the restic snapshot of ${whenOf(oldest)} has` : `the ${shrunk.length} restic snapshots since ${whenOf(oldest)} have`} ` +
+    `less than half of the good one before and ${shrunk.length === 1 ? "does" : "do"} not count as good: see the source, and where ` +
+    `it may be smaller set allowShrink to '${whenOf(newest)}'`
+  );
+}
+
+/** What each preview and run says of a guard that is off. */
+export const guardOffWords = (allowed: Until | undefined): string | undefined =>
+  allowed === true
+    ? "allowShrink is true: a backup of next to nothing would count as good, and the full points would go for it; an instant " +
+      "in its place allows the points up to it alone"
+    : undefined;
+
+/** Whether a point was marked as shrunk and has been allowed since: the mark stays, an append-only store only takes more tags. */
+export const isAllowedShrink = ({ good, tags }: Pick<ResticPoint, "good" | "tags">): boolean =>
+  good && tags.includes(shrunkTag);
+
+/** What a shrunk point was compared with, of one that has been allowed. */
+const allowedAgainst = (point: ResticPoint): string | undefined =>
+  isAllowedShrink(point) ? tagValue(point.tags, "size-before") : undefined;
+
+/** The good points from before the source shrank to what the newest allowed points have, which retention may let go for those. */
+export function fullPoints(points: readonly ResticPoint[]): ResticPoint[] {
+  const against = points.map(allowedAgainst).find(known => known !== undefined);
+  if (against === undefined) return [];
+  const first = points.filter(point => allowedAgainst(point) === against).map(({ time }) => time.getTime());
+  return points.filter(({ good, time }) => good && time.getTime() < Math.min(...first));
+}
+
+/** What is said before full points go: how many of them stay is all that tells a rotation from a loss. */
+export function fullGoWords(when: string, gone: readonly Decision<ResticPoint>[], isAll: boolean): string {
+  const named = gone.map(({ point, reasons }) => `${describePoint(point)} (${reasons.join(", ")})`);
+  return (
+    `${when} forgets ${named.join(", ")}, ${isAll ? "the last" : "of those"} from before the source shrank; its Cinder ` +
+    `snapshots go by their own retention; restore what you still want, or tag it and name the tag in retention.keepTags`
   );
 }
 

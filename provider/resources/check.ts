@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { propertyPath } from "../base/property-path";
 import { ConfigError, isUnauthorized, isUnreachable } from "../openstack";
 import { nearest } from "../operations/nearest";
 import {
@@ -55,7 +56,7 @@ export async function check(
       reason: `${type.name} has no property '${property}'${nearest(property, Object.keys(shape))}`,
     });
   }
-  if (refusals.length === 0) refusals.push(...(type.rules?.(known(inputs)) ?? []));
+  if (refusals.length === 0) refusals.push(...(type.rules?.(known(inputs), context.now) ?? []));
   if (refusals.length > 0) return { inputs: news, refusals };
 
   const settled =
@@ -131,7 +132,7 @@ async function preflight(
 
 function refusalOf(property: string, field: z.ZodType, issue: z.core.$ZodIssue, value: unknown): Refusal {
   const secret = isSecretAt(field, issue.path);
-  const path = [property, ...issue.path].join(".");
+  const path = propertyPath([property, ...issue.path]);
   let at: unknown = value;
   for (const step of issue.path) at = (at as Record<PropertyKey, unknown> | undefined)?.[step];
   const shown = secret || at === undefined || typeof at === "object" ? "" : ` (is ${JSON.stringify(at)})`;

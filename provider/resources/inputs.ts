@@ -2,8 +2,10 @@ import { z } from "zod";
 import { instant } from "../base/marks";
 import { kubernetesOptions } from "../movers/kubernetes/options";
 import { type MoverName, movers } from "../movers/registry";
+import { isLaterThan } from "../operations/restic-set";
 import { type Retention, validateRetention } from "../operations/retention";
 import { newestSlot, nextSlot, parseSchedule, type Schedule } from "../operations/schedule";
+import type { Until } from "../operations/until";
 import type { Refusal } from "./resource";
 
 /** The inputs that more than one type has, each described once. */
@@ -120,6 +122,22 @@ export const until = z.union(
   [z.boolean(), z.string().refine(isInstant, `must be true, or ${anInstant}`)],
   `must be true, or ${anInstant}`,
 );
+
+/** Refuses an instant that points would come under which nobody can have looked at yet: that would turn a guard off for good. */
+export const notOfTheFuture = (
+  property: string,
+  instantOf: Until | undefined,
+  remedy: string,
+  now: Date,
+): Refusal[] =>
+  typeof instantOf === "string" && isLaterThan(new Date(instantOf), now)
+    ? [
+        {
+          property,
+          reason: `must not be later than now, ${instant(now)}: it would cover points that nobody has seen yet; ${remedy} (is ${JSON.stringify(instantOf)})`,
+        },
+      ]
+    : [];
 
 /** Who reads and writes the volume. */
 export const mover = z

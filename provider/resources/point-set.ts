@@ -107,7 +107,9 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
   return {
     async plan(state: (G & O) | undefined, given: G, context: Context) {
       const asOf = asOfOf(given, context);
-      const present = await store.before(given, state, context);
+      const found = await store.before(given, state, context);
+      const present = store.accept?.(found, given) ?? found;
+      const accepted = found.filter(({ good }, index) => !good && present[index]?.good);
       const adopted = (await store.adopted?.(given, state, context)) ?? [];
       const run = ownRun(given);
       const isDue = store.wants(given) && !pointOf(present, run);
@@ -124,7 +126,10 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       const moment = store.momentOf(given, context);
       const { time = moment } = markOf(given, state, moment);
       const coming = isDue ? [comingPoint(store, given, new Date(time))] : [];
-      const { keep, remove } = store.judge([...staying, ...adopted, ...coming], given, asOf);
+      const all = [...staying, ...adopted, ...coming];
+      const judged = store.judge(all, given, asOf);
+      // the run that counts points anew lets none go for them
+      const remove = accepted.length > 0 ? [] : judged.remove;
       const other = state && store.isElsewhere?.(given, state) ? state.points.length : 0;
       return [
         sentence(
@@ -132,11 +137,15 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
           state === undefined && staying.length > 0
             ? `will adopt ${staying.length} ${store.noun}${staying.length === 1 ? "" : "s"}`
             : undefined,
+          accepted.length > 0
+            ? `will count as good ${namedPoints(accepted, `shrunk ${store.noun}`)}`
+            : undefined,
           ...adopted.map(point => `will adopt snapshot ${describePoint(point)}`),
           isDue
             ? `${store.announce(given)}${missing === undefined ? "" : `, and will fail: ${missing}`}`
             : undefined,
-          tally(keep.length, [...superseded, ...remove], removes),
+          tally(all.length - remove.length, [...superseded, ...remove], removes),
+          accepted.length > 0 ? "no point goes for these in this run" : undefined,
           other > 0
             ? `${other} ${store.noun}${other === 1 ? "" : "s"} in the repository before are left there`
             : undefined,
@@ -150,6 +159,7 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       const current = currentOf(state);
       if (!current && state.points.some(store.wasGood)) return [`the newest ${store.noun} has vanished`];
       const present = await store.before(given, state, context);
+      for (const line of (await store.warnings?.(given, state, context)) ?? []) context.warn(line);
       if (current && !present.some(point => point.id === current))
         return [`${store.noun} ${shortId(current)} has vanished`];
       // together with those of other sets, whose run said that it was gone

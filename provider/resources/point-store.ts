@@ -98,6 +98,8 @@ export interface PointStore<G extends Given, O extends Shown, P extends SetPoint
   /** Notes old points that cannot go where another resource of the set must not wait for them; that one fails at its end. */
   owes?(given: G, words: string, context: Context): boolean;
 
+  /** The points as they are when the coming run has counted those as good that somebody has allowed; it lets none go for them. */
+  accept?(points: readonly P[], given: G): P[];
   /** Points made by other means that the coming run takes into the set. */
   adopted?(given: G, state: (G & O) | undefined, context: Context): Promise<P[]>;
   /** A set that wants no point has nothing to take from yet: the run does nothing then. */

@@ -47,8 +47,8 @@ export interface ResourceType<I extends z.ZodObject = z.ZodObject, O extends z.Z
   description: string;
   inputs: I;
   outputs: O;
-  /** Rules across inputs. Values that preview does not know yet are absent. */
-  rules?(inputs: Partial<z.output<I>>): Refusal[];
+  /** Rules across inputs, and of those that speak of now. Values that preview does not know yet are absent. */
+  rules?(inputs: Partial<z.output<I>>, now: Date): Refusal[];
   /** Adds what follows from the clock, the one place where time enters. `olds` is the resource's state. */
   settle?(inputs: z.output<I>, olds: Partial<State<I, O>> | undefined, context: Context): z.output<I>;
   /**

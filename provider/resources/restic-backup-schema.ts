@@ -80,13 +80,14 @@ export const inputs = z.object({
   allowShrink: until
     .describe(
       "Which points may have less than half the files or bytes of the good one before: true, all; an instant (ISO 8601, " +
-        "such as the slot of a point), those up to it. Default false: such a point is kept and does not count as good.",
+        "such as the slot of a point, not later than now), those up to it. Default false: such a point is kept and does not " +
+        "count as good.",
     )
     .optional(),
   acknowledgeChange: instantInput
     .describe(
-      "The slot of a point whose change against the one before was far beyond the set's own history, or a later instant, ISO " +
-        "8601: its data was looked at and is whole. Until then no older point is removed, and each run warns.",
+      "The slot of a point whose change against the one before was far beyond the set's own history, or a later instant up to now, " +
+        "ISO 8601: its data was looked at and is whole. Until then no older restic snapshot is removed, and each run warns.",
     )
     .optional(),
   adoptIds: z

@@ -1,4 +1,4 @@
-import { timingRules } from "./inputs";
+import { notOfTheFuture, timingRules } from "./inputs";
 import { pointSet } from "./point-set";
 import { accessOf, accessRules, moverRefusals, moverRules } from "./repository-access";
 import { resourceType } from "./resource";
@@ -14,10 +14,22 @@ export const resticBackup = resourceType({
   followSlot: ["snapshotId", "takenAt", "temporaryVolume"],
   follows: ["snapshotId", "slot", "trigger", "takenAt", "temporaryVolume", "source"],
 
-  rules: given => [
+  rules: (given, now) => [
     ...timingRules({ timeZone: given.timeZone, retention: given.retention }),
     ...(given.repository ? accessRules(given.repository, "repository.") : []),
     ...moverRules(given),
+    ...notOfTheFuture(
+      "allowShrink",
+      given.allowShrink,
+      "give the slot of the shrunk point, or true, which turns the guard off",
+      now,
+    ),
+    ...notOfTheFuture(
+      "acknowledgeChange",
+      given.acknowledgeChange,
+      "give the slot of the point that was looked at",
+      now,
+    ),
     ...(given.onFailure === "cleanup" && "source" in given && given.source === undefined
       ? [
           {

@@ -8,8 +8,17 @@ import { proofOf } from "../operations/proof";
 import { resticInventoryOf } from "../operations/restic-inventory";
 import { markedSnapshots, type ResticPoint } from "../operations/restic-set";
 import type { Decision, Retention } from "../operations/retention";
-import { decide, holdBack } from "../operations/set-point";
-import { shrinkWords } from "../operations/shrink";
+import { decide, holdBack, pointOf, type Run } from "../operations/set-point";
+import {
+  allowedAmong,
+  asAllowed,
+  fullGoWords,
+  fullPoints,
+  guardOffWords,
+  shrinkWords,
+  shrunkSince,
+  shrunkWords,
+} from "../operations/shrink";
 import { unremovedOf } from "../operations/unremoved";
 import { describePoint } from "../operations/words";
 import { isKind, type Repository } from "../restic";
@@ -53,8 +62,14 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
   before: async (given, state, context) => (await look(given, state, context)).points,
   async warnings(given, state, context) {
     const { points, members } = await look(given, state, context);
-    return cautions(members, points, given);
+    const shrunk = shrunkWords(shrunkSince(points, given.allowShrink));
+    return [
+      ...cautions(members, points, given),
+      ...(shrunk ? [shrunk] : []),
+      ...foretold(points, given, context),
+    ];
   },
+  accept: (points, { allowShrink }) => asAllowed(points, allowShrink),
   async present(state, context) {
     const all = await markedSnapshots(repositoryOf(state, context), context.signal);
     const owners = ownersOf(state);
@@ -119,16 +134,70 @@ async function look(
 
 /** What a preview and a run say of what they have seen in the repository. */
 function cautions(
-  { strangers }: Members,
+  { strangers, unadopted }: Members,
   points: readonly ResticPoint[],
-  { acknowledgeChange }: Inputs,
+  { acknowledgeChange, allowShrink }: Inputs,
 ): string[] {
   return [
     strangerWords(strangers),
+    ...unadopted,
     takenOverWords(points),
+    guardOffWords(allowShrink),
     ...unacknowledged(points, acknowledgeChange).map(unusualWords),
   ].filter(words => words !== undefined);
 }
+
+/** What a preview says of the full points that will go for shrunk ones: in this run, or where it lets none go in the next. */
+function foretold(found: readonly ResticPoint[], given: Inputs, context: Context): string[] {
+  const points = asAllowed(found, given.allowShrink);
+  const accepts = allowedAmong(found, given.allowShrink).length > 0;
+  const isDue = resticStore.wants(given) && !pointOf(points, ownRunOf(given));
+  const moment = given.slot ? new Date(given.slot) : resticStore.momentOf(given, context);
+  if (isDue && !accepts) return fullGoing("this run", points, given, moment);
+  return nextGoing(isDue ? [comingAt(moment, given), ...points] : points, given, accepts);
+}
+
+/**
+ * What the next due slot lets go of the full points. The run that counts shrunk ones names all, others the last: that a
+ * set's oldest point goes is its every day. When the next slot is due only the schedule of the source knows: it is taken
+ * to be as far from the last as that from the one before.
+ */
+function nextGoing(points: readonly ResticPoint[], given: Inputs, accepts: boolean): string[] {
+  const slots = points.map(({ slot, time }) => Date.parse(slot || "") || time.getTime());
+  const [last = 0, before] = [...new Set(slots)].sort((a, b) => b - a);
+  const next = new Date(last + (before === undefined ? dayMs : last - before));
+  return fullGoing("the next due slot", points, given, next, accepts);
+}
+
+const dayMs = 86_400_000;
+
+/** Says which full points go for a point of that time, where the last ones do, or any. */
+function fullGoing(
+  when: string,
+  points: readonly ResticPoint[],
+  given: Inputs,
+  time: Date,
+  isAnySaid = false,
+): string[] {
+  const full = new Set(fullPoints(points).map(({ id }) => id));
+  const { remove } = judge([comingAt(time, given), ...points], given, time);
+  const gone = remove.filter(({ point }) => full.has(point.id));
+  const isAll = gone.length === full.size;
+  return gone.length > 0 && (isAll || isAnySaid) ? [fullGoWords(when, gone, isAll)] : [];
+}
+
+/** A point that a run will make then. */
+const comingAt = (time: Date, { owner, slot, trigger }: Inputs): ResticPoint => ({
+  id: "coming",
+  time,
+  good: true,
+  slot,
+  trigger,
+  takenAt: instant(time),
+  owner,
+  tags: [],
+  tree: "",
+});
 
 /**
  * As the policy says, but for two things. Nothing goes that is older than an unusual change which nobody has acknowledged.
@@ -172,9 +241,13 @@ async function take(
       leftVolumeId = "",
     } = await backUpVolume(run);
     const points = present.map(remembering(state));
-    for (const line of cautions(run.members, points, given)) context.warn(line);
+    const left = acceptsShrink
+      ? points
+      : judge(points, given, new Date(run.mark.slot || run.takenAt)).keep.map(({ point }) => point);
+    for (const line of [...cautions(run.members, points, given), ...nextGoing(left, given, acceptsShrink)])
+      context.warn(line);
     const partial = shrunk
-      ? shrinkWords(shrunk.point, shrunk.shrink)
+      ? shrinkWords(shrunk.point, shrunk.shrink, points)
       : moved?.partial
         ? partialWords(moved, points)
         : undefined;
@@ -355,6 +428,9 @@ const rounded = (share: number): number => Math.ceil(Math.round(share * 1e6) / 1
 function isElsewhere(given: Inputs, state: BackupState): boolean {
   return given.repository?.url !== state.repository.url;
 }
+
+/** What makes the run of a set different from its others. */
+const ownRunOf = ({ slot, trigger, source }: Inputs): Run => ({ slot, trigger, origin: source?.volumeId });
 
 /** Whose points make up the set. */
 function ownersOf(given: Inputs): string[] {

@@ -55,7 +55,7 @@ export interface VolumeBackupArgs {
   allowUnreadable?: ResticBackupArgs["allowUnreadable"];
   /** Which points may have less than half the files or bytes of the good one before: true, or those up to an instant, ISO 8601. */
   allowShrink?: ResticBackupArgs["allowShrink"];
-  /** The slot, or a later instant, of a point whose unusual change was looked at: until then no older point is removed. */
+  /** The slot, or a later instant, of a point whose unusual change was looked at: until then no older restic snapshot is removed. */
   acknowledgeChange?: ResticBackupArgs["acknowledgeChange"];
   /** Ids of restic snapshots that are points of this set though its state does not know them. */
   adoptIds?: ResticBackupArgs["adoptIds"];

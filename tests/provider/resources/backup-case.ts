@@ -93,6 +93,19 @@ export class BackupCase {
     return run.up("ResticBackup", properties);
   }
 
+  /** Whether an engine would update the backup; it hears what is to be said of it. */
+  async differs(hour: number, more: object, before: Held): Promise<boolean> {
+    const { run, properties } = await this.begun(hour, more, before);
+    return run.differs("ResticBackup", properties);
+  }
+
+  /** As `up`, with the difference that an engine asks for before it, in the same process. */
+  async wholeUp(hour: number, more: object, before: Held): Promise<Held> {
+    const { run, properties } = await this.begun(hour, more, before);
+    await run.differs("ResticBackup", properties);
+    return run.up("ResticBackup", properties);
+  }
+
   /** What a run that fails left in the state, and its message. */
   async fails(hour: number, more: object = {}, before?: Held): Promise<{ message: string; state: Held }> {
     const { run, properties } = await this.begun(hour, more, before);

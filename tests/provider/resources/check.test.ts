@@ -106,6 +106,43 @@ describe("check", () => {
     );
   });
 
+  it("spells the place in a list as programs do", async () => {
+    const given = {
+      snapshotId: "",
+      temporaryVolume: { owner },
+      repository: { url: "/r", passwordFile: "/p" },
+    };
+    const is = 'must be a restic id, or its first 8 digits or more (is "nonsense")';
+    assert.deepEqual(await refusals("ResticBackup", { ...given, adoptIds: ["0123abcd", "nonsense"] }), [
+      `adoptIds[1]: ${is}`,
+    ]);
+    assert.deepEqual(await refusals("CinderSnapshot", { volumeId, retention: { keepTags: [["a"], [7]] } }), [
+      "retention.keepTags[1][0]: Invalid input: expected string, received number (is 7)",
+    ]);
+  });
+
+  it("refuses to allow what is later than now, but for what clocks may differ", async () => {
+    const given = {
+      snapshotId: "",
+      temporaryVolume: { owner },
+      repository: { url: "/r", passwordFile: "/p" },
+    };
+    const tried = async (more: Record<string, unknown>) =>
+      (await refusals("ResticBackup", { ...given, ...more })).filter(line => !line.startsWith("repository"));
+    const words =
+      "must not be later than now, 2026-11-22T10:10:00Z: it would cover points that nobody has seen yet;";
+    assert.deepEqual(
+      await tried({ allowShrink: "2099-01-01T00:00:00Z", acknowledgeChange: "2026-11-22T13:11:00+02:00" }),
+      [
+        `allowShrink: ${words} give the slot of the shrunk point, or true, which turns the guard off (is "2099-01-01T00:00:00Z")`,
+        `acknowledgeChange: ${words} give the slot of the point that was looked at (is "2026-11-22T13:11:00+02:00")`,
+      ],
+    );
+    const late = "2026-11-22T11:09:00Z";
+    assert.deepEqual(await tried({ allowShrink: late, acknowledgeChange: late }), []);
+    assert.deepEqual(await tried({ allowShrink: true }), []);
+  });
+
   it("refuses an impossible schedule with the remedy", async () => {
     const [refusal] = await refusals("CinderSnapshot", { volumeId, schedule: "7@mon-xyz" });
     assert.match(refusal ?? "", /^schedule: .*7@mon-xyz.*xyz/);

@@ -41,7 +41,7 @@ describe("ResticBackup of a source of which nearly all has changed", function ()
     assert.match(
       warning() ?? "",
       new RegExp(
-        `\\] unusual change: against the point before, 100 % of the files and \\d+ % of the bytes of [0-9a-f]{8} of ${seven} are others, before that \\d % and \\d % at most; from that point on nothing older is removed; see whether the data is whole, then set acknowledgeChange to '${seven}'$`,
+        `\\] unusual change: against the point before, 100 % of the files and \\d+ % of the bytes of [0-9a-f]{8} of ${seven} are others, before that \\d % and \\d % at most; no restic snapshot from before it is removed, the set's Cinder snapshots rotate on; see whether the data is whole, then set acknowledgeChange to '${seven}'$`,
       ),
     );
     assert.deepEqual(slots(held), ["07", "06", "05"]);
@@ -57,6 +57,12 @@ describe("ResticBackup of a source of which nearly all has changed", function ()
     assert.ok(warning());
     await set.preview(9, { ...keep, retention: { keepLast: 1 } }, { ...lost, paths: ["/"], exclude: [] });
     assert.ok(warning(), "a preview says it too");
+    assert.equal(await set.differs(9, keep, lost), false);
+    assert.equal(
+      set.lines.filter(line => line.includes("unusual change")).length,
+      1,
+      "with nothing due too, and once",
+    );
     const acknowledged = await set.up(10, { ...keep, acknowledgeChange: seven }, lost);
     assert.equal(warning(), undefined);
     assert.deepEqual(slots(acknowledged), ["10", "09"]);

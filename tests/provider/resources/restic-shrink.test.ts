@@ -25,6 +25,7 @@ describe("ResticBackup of a source that has shrunk", function () {
   after(tidyUp);
 
   const made = () => set.listed().length;
+  const warnings = () => set.lines.filter(line => line.startsWith("warning: [set]"));
 
   it("ends in PartiallyFailed, keeps the point and does not count it, where less than half the files are there", async () => {
     const first = await set.up(10);
@@ -130,6 +131,77 @@ describe("ResticBackup of a source that has shrunk", function () {
     const { state } = await set.fails(11, {}, first);
     const { message } = await set.fails(12, {}, state);
     assert.match(message, /of 2026-11-22T10:00:00Z, the good point before, has 9 files/);
+  });
+
+  it("tells of all shrunk points in a run, and in each preview once", async () => {
+    const first = await set.up(10);
+    await set.holds(few);
+    const once = await set.fails(11, {}, first);
+    const twice = await set.fails(12, {}, once.state);
+    assert.match(
+      twice.message,
+      /does not count as good; 2 points are so since 2026-11-22T11:00:00Z; if the source may be smaller, set allowShrink to '2026-11-22T12:00:00Z', which allows all of them, else mend it/,
+    );
+    await set.differs(12, {}, twice.state);
+    assert.deepEqual(
+      warnings().map(line => line.slice(line.indexOf("] ") + 2)),
+      [
+        `the 2 restic snapshots since ${eleven} have less than half of the good one before and do not count as good: see the source, and where it may be smaller set allowShrink to '${twelve}'`,
+      ],
+    );
+    await set.preview(12, { allowShrink: twelve }, twice.state);
+    assert.ok(!warnings().some(line => line.includes("do not count as good")), warnings().join("\n"));
+    await set.holds(many);
+    await set.up(13, {}, twice.state);
+    await set.differs(13, {}, await set.up(13, {}, twice.state));
+    assert.deepEqual(warnings(), [], "a good point ends it");
+  });
+
+  it("removes nothing in the run that counts three shrunk points, and names the full points that the next slot lets go", async () => {
+    const keep = { retention: { keepLast: 2 } };
+    let held = await set.up(8, keep);
+    held = await set.up(9, keep, held);
+    const full = held.points.map(({ resticSnapshotId }: Held) => resticSnapshotId.slice(0, 8));
+    await set.holds(few);
+    // with fewer a retention thins those that are not good
+    const more = { retention: { keepLast: 5 } };
+    for (const hour of [10, 11, 12]) held = (await set.fails(hour, more, held)).state;
+    const shrunk = held.points.filter(({ good }: Held) => !good);
+    assert.equal(shrunk.length, 3);
+    const named = shrunk.map(
+      ({ resticSnapshotId, slot }: Held) => `${resticSnapshotId.slice(0, 8)} of ${slot}`,
+    );
+    const last =
+      `forgets ${full[0]} of 2026-11-22T09:00:00Z (beyond the last 2), ${full[1]} of 2026-11-22T08:00:00Z (beyond the last 2), the ` +
+      "last from before the source shrank; its Cinder snapshots go by their own retention; restore what you still want, or tag it " +
+      "and name the tag in retention.keepTags";
+    const allow = { ...keep, allowShrink: twelve };
+    assert.deepEqual(await set.preview(12, allow, held), [
+      `will count as good 3 shrunk restic snapshots: ${named.join(", ")}; keeps 5; no point goes for these in this run`,
+    ]);
+    assert.deepEqual(warnings(), [`warning: [set] the next due slot ${last}`]);
+
+    held = await set.up(12, allow, held);
+    assert.deepEqual([held.points.length, held.removed, set.listed().length], [5, [], 5]);
+    assert.ok(held.points.every(({ good }: Held) => good));
+    assert.deepEqual(warnings(), [`warning: [set] the next due slot ${last}`]);
+
+    assert.equal(await set.differs(12, allow, held), false);
+    assert.deepEqual(warnings(), [`warning: [set] the next due slot ${last}`], "between slots too");
+    await set.preview(13, allow, held);
+    assert.deepEqual(warnings(), [`warning: [set] this run ${last}`]);
+    held = await set.up(13, allow, held);
+    assert.equal(held.points.length, 2);
+    assert.deepEqual(warnings(), []);
+  });
+
+  it("says in each run and preview that allowShrink: true turns the guard off", async () => {
+    const held = await set.up(10, { allowShrink: true });
+    const isOff = (line: string) =>
+      line.startsWith("warning: [set] allowShrink is true: a backup of next to nothing would count as good");
+    assert.equal(warnings().filter(isOff).length, 1);
+    await set.preview(10, { allowShrink: true }, held);
+    assert.equal(warnings().filter(isOff).length, 1);
   });
 
   it("marks it on an append-only store too, and takes the mark off there", async () => {

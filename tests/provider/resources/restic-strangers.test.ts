@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import type { Held } from "../../lifecycle";
-import { restic, tidyUp } from "../restic/fixture";
+import { password, restic, tidyUp } from "../restic/fixture";
 import { BackupCase, type Listed, worths } from "./backup-case";
 
 const [nine, ten, eleven, twelve] = [9, 10, 11, 12].map(hour =>
@@ -77,8 +77,14 @@ describe("ResticBackup whose repository others can write to", function () {
     const preview = await set.preview(11, keep, second);
     assert.match(
       warning() ?? "",
-      /\] 90 restic snapshots carry the mark of this set and are not of its making: [0-9a-f]{8} of 2099-01-01T00:00:00Z, .* and 87 more; they count for nothing and are not removed; if a run of this stack made them, name them in adoptIds, else somebody else has the repository's password$/,
+      /\] 90 restic snapshots carry the mark of this set and are not of its making: [0-9a-f]{8} of 2099-01-01T00:00:00Z, .* and 87 more \(`restic -r <repository> snapshots --tag 'owner=shop\/prod\/set'` lists all with the mark, the set's own too\); they count for nothing and are not removed; if a run of this stack made them, name them in adoptIds, else somebody else has the repository's password$/,
     );
+    const command = /`(restic .*?)`/.exec(warning() ?? "")?.[1] as string;
+    const told = execFileSync("sh", ["-c", `${command.replace("<repository>", `'${set.url}'`)} --json`], {
+      env: { ...process.env, RESTIC_PASSWORD: password },
+      encoding: "utf8",
+    });
+    assert.equal((JSON.parse(told) as Listed[]).length, 92, "90 of others and its own two");
     assert.deepEqual(preview, [
       `will back up the recovery point of ${eleven} into the repository; keeps 2, forgets 1: ${first.resticSnapshotId.slice(0, 8)} of ${nine} (beyond the last 2)`,
     ]);
@@ -161,6 +167,36 @@ describe("ResticBackup whose repository others can write to", function () {
     assert.equal(adopted.points.length, 3);
     const after = await set.up(12, {}, adopted);
     assert.equal(after.points.length, 4, "and knows it from then on");
+  });
+
+  it("warns of them in each preview and once in a run, with nothing due too, and asks restic no more for it", async () => {
+    const first = await set.up(10);
+    forge({ slot: "2026-11-22T10:05:00Z" });
+    set.recorded.commands();
+    assert.equal(await set.differs(10, {}, first), false);
+    assert.deepEqual(set.recorded.commands(), ["snapshots"]);
+    const warnings = () => set.lines.filter(line => line.includes("carries the mark")).length;
+    assert.equal(warnings(), 1);
+    assert.equal((await set.wholeUp(11, {}, first)).points.length, 2);
+    assert.equal(warnings(), 1, "what is said before the update is not said in it again");
+  });
+
+  it("says which of adoptIds names no snapshot of the set, and which more than one", async () => {
+    const first = await set.up(10, { adoptIds: ["0123abcd"] });
+    const adopting = (line: string) => line.includes("adoptIds: ");
+    assert.deepEqual(set.lines.filter(adopting), [
+      "warning: [set] adoptIds: the repository has no restic snapshot 0123abcd with the mark of this set: look it up with `restic snapshots`, or take it out of adoptIds where it has gone",
+    ]);
+    const future = forge({ slot: "2099-01-01T00:00:00Z" }).slice(0, 8);
+    await set.preview(10, { adoptIds: [future, first.resticSnapshotId] }, first);
+    assert.deepEqual(set.lines.filter(adopting), [
+      `warning: [set] adoptIds: restic snapshot ${future} says that it is of later than now, it is not adopted`,
+    ]);
+    const adopted = forge({ slot: "2026-11-22T10:05:00Z" });
+    const held = await set.up(10, { adoptIds: [adopted] }, first);
+    restic(set.url, "tag", "--add", "hold", adopted);
+    await set.preview(10, { adoptIds: [adopted] }, held);
+    assert.deepEqual(set.lines.filter(adopting), [], "it has another id since it was tagged");
   });
 
   it("does not take them over in a refresh", async () => {
