@@ -16,7 +16,7 @@ import { password, type Ran, type RunOptions, type Scenario, type Stage, stages,
 export type Pictures = Record<Stage, string[]>;
 
 /** The requests of a stage without their ids, and restic's commands. */
-function callsOf(scenario: Scenario, stage: Stage, resticBefore: number): Call[] {
+export function callsOf(scenario: Scenario, stage: Stage, resticBefore: number): Call[] {
   const counts = new Map<string, Call>();
   const count = (on: Call["on"], what: string) => {
     const call = counts.get(`${on} ${what}`) ?? { stage, on, what, times: 0 };
@@ -72,7 +72,7 @@ export async function record(scenario: Scenario): Promise<{ calls: Call[]; pictu
 }
 
 /** A fault that is in place: whether it has been met, how it is taken away, and what the run gets. */
-interface Placed {
+export interface Placed {
   /** Whether it has, by how the run ended where nothing else tells. */
   isMet(ran: Ran): boolean;
   mend(): unknown;
@@ -155,7 +155,7 @@ function isReplaced(line: string, lines: readonly string[]): boolean {
 }
 
 /** A run that failed says in an error what failed and why. */
-function messageProblems(ran: Ran, { fault, stage }: FaultCase): string[] {
+export function messageProblems(ran: Ran, { fault, stage }: FaultCase): string[] {
   if (ran.result !== "failed" || isEnd(fault)) return [];
   const cause = causes[fault];
   if (cause && !cause.test(ran.output)) return [`the run at ${stage} does not tell ${cause}:\n${ran.output}`];
@@ -168,10 +168,10 @@ const causes: Partial<Record<Fault, RegExp>> = {
   "403 always": /HTTP 403|\b403\b|policy|allowed|role/i,
 };
 
-const wrongPassword = "not-the-right-password";
+export const wrongPassword = "not-the-right-password";
 
 /** Puts the fault in place. */
-async function place(scenario: Scenario, one: FaultCase): Promise<Placed> {
+export async function place(scenario: Scenario, one: FaultCase): Promise<Placed> {
   const { fault, call } = one;
   if (call && isEnd(fault))
     return call.on === "request" ? endAtRequest(scenario, one) : endAtRestic(scenario, one);
@@ -180,7 +180,7 @@ async function place(scenario: Scenario, one: FaultCase): Promise<Placed> {
   return failWork(scenario, one);
 }
 
-const isEnd = (fault: Fault) => (ends as readonly string[]).includes(fault);
+export const isEnd = (fault: Fault): boolean => (ends as readonly string[]).includes(fault);
 
 /** The provider's process, killed or interrupted, while the engine lives as its CLI does. */
 function ender(scenario: Scenario, fault: Fault) {
@@ -303,7 +303,7 @@ function failRequest(
   return { isMet: () => added.hits > 0, mend: () => sleep(fault === "time-out once" ? 700 : 0) };
 }
 
-const fatal = (text: string, code: number) => `echo 'Fatal: ${text}' >&2; exit ${code}\n`;
+export const fatal = (text: string, code: number) => `echo 'Fatal: ${text}' >&2; exit ${code}\n`;
 
 /** What restic's stand-in runs in place of the command, or around it. */
 const resticScripts: Partial<Record<Fault, string>> = {

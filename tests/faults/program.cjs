@@ -2,17 +2,24 @@
  * What the stack of the faults declares: two sets in one repository, the images of a server, and later a restore. One text
  * for programs in this process and in one of their own.
  */
-exports.declare = (sdk, { url, password, volumes, serverId, restores, timeoutSeconds, volumeType }) => {
+exports.declare = (
+  sdk,
+  { url, password, volumes, serverId, restores, timeoutSeconds, volumeType, ofSet = {} },
+) => {
   const repository = new sdk.ResticRepository("repository", { url, password });
   const sets = Object.entries(volumes).map(
     ([name, volumeId]) =>
       new sdk.VolumeBackup(name, {
         volumeId,
-        schedule: "0 * * * *",
+        schedule: ofSet[name]?.schedule ?? "0 * * * *",
         repository,
-        snapshot: { retention: { keepLast: 1 }, timeoutSeconds, deletionPolicy: "delete" },
+        snapshot: {
+          retention: ofSet[name]?.cinder ?? { keepLast: 1 },
+          timeoutSeconds,
+          deletionPolicy: "delete",
+        },
         temporaryVolume: { timeoutSeconds },
-        retention: { keepLast: 2 },
+        retention: ofSet[name]?.copies ?? { keepLast: 2 },
         deletionPolicy: "delete",
       }),
   );

@@ -43,7 +43,24 @@ export interface RunOptions {
   signal?: AbortSignal;
   /** The repository's password, if another one than the right one is to be given. */
   password?: string;
+  /** The clock, where it is not that of the stage. */
+  now?: string;
+  /** What the program is told beside what it is always told. */
+  declared?: object;
   onEngine?(engine: Engine): void;
+}
+
+/** What there is beside the stack, and who runs it. */
+export interface ScenarioOptions {
+  /** Where the provider is from: this package, or a copy of it with a defect. */
+  packageDirectory?: string;
+  realCli?: boolean;
+  /** How many objects of others there are, in the cloud and in the repository each. */
+  others?: number;
+  /** Whether there is a server whose images are kept. */
+  hasServer?: boolean;
+  /** Of the cloud, in milliseconds since 1970. Default: this machine's. */
+  cloudClock?: () => number;
 }
 
 /** How a run ended, and all that it said. */
@@ -62,15 +79,15 @@ export class Scenario {
   private cloudNow: Devcloud | undefined;
   private readonly crypters: NonNullable<EngineOptions["crypters"]> = new Map();
   private volumes: Record<string, string> = {};
-  private serverId = "";
+  private serverId: string | undefined;
   /** The stack on the real CLI, where that runs it. */
   private pulumi: EngineStack | undefined;
   private readonly pulumiEnvironment: NodeJS.ProcessEnv = {};
 
   private constructor(
     readonly root: string,
-    /** Where the provider is from: this package, or a copy of it with a defect. */
     private readonly packageDirectory: string,
+    private readonly cloudClock: (() => number) | undefined,
   ) {
     this.repository = path.join(root, "now/repository");
     this.wrapper = path.join(root, "calls");
@@ -84,18 +101,25 @@ export class Scenario {
   /** Makes a folder with all that is there before the first run. */
   static async make(
     root: string,
-    { packageDirectory = repositoryRoot, realCli = false } = {},
+    {
+      packageDirectory = repositoryRoot,
+      realCli = false,
+      others = foreignObjects,
+      hasServer = true,
+      cloudClock,
+    }: ScenarioOptions = {},
   ): Promise<Scenario> {
-    const made = new Scenario(root, packageDirectory);
+    const made = new Scenario(root, packageDirectory, cloudClock);
     for (const name of ["now/project", "home", "tmp", "mnt", "bin", "calls", "saved"])
       mkdirSync(path.join(root, name), { recursive: true });
     made.writeProject();
     made.writeWrapper();
     await made.startCloud();
     await made.addVolumes();
-    await made.addForeign();
+    if (hasServer) made.serverId = made.cloud.addServer({ name: "web" }).id;
+    await made.addForeign(others);
     if (realCli) await made.beginOnRealCli();
-    else await made.engine("first").begin();
+    else await made.engine(made.environment("first")).begin();
     return made;
   }
 
@@ -153,11 +177,10 @@ exec "$real" "$@"
       rmSync(files, { recursive: true });
       rmSync(imageFile);
     }
-    this.serverId = this.cloud.addServer({ name: "web" }).id;
   }
 
   /** Near-equal to the stack's own in all but one thing each. */
-  private async addForeign(): Promise<void> {
+  private async addForeign(count: number): Promise<void> {
     const own = { "managed-by": "pulumi-openstack-backup", "osbackup-role": "recovery-point" };
     const slot = { "osbackup-slot": "2026-11-22T10:00:00Z", "osbackup-time": "2026-11-22T10:00:00Z" };
     const marks = (index: number): Record<string, string> => {
@@ -175,7 +198,7 @@ exec "$real" "$@"
       ][index % 8] as Record<string, string>;
     };
     const other = await this.cloud.addVolume({ name: "alpha", sizeGib: 1, sizeBytes: 4096 });
-    for (let index = 0; index < foreignObjects; index++) {
+    for (let index = 0; index < count; index++) {
       const ofOurs = index % 5 === 0;
       const name = `backup-${sets[index % 2]}-20261122T1${index % 3}0000Z`;
       const volumeId = ofOurs ? (this.volumes[sets[index % 2] ?? ""] ?? "") : other.id;
@@ -194,7 +217,7 @@ exec "$real" "$@"
     const tagOf = ([key, value]: [string, string]) =>
       `${key.replace("osbackup-", "")}=${value.replace("-snapshot", "-backup").replace("-SNAPSHOT", "-BACKUP")}`;
     const pattern = JSON.parse(restic("cat", "snapshot", ...snapshotFiles(this.repository)));
-    const others = Array.from({ length: foreignObjects - 1 }, (_, index) => ({
+    const others = Array.from({ length: count - 1 }, (_, index) => ({
       ...pattern,
       hostname: sets[index % 2] ?? "",
       tags: Object.entries(marks(index)).map(tagOf),
@@ -205,12 +228,16 @@ exec "$real" "$@"
   async startCloud(): Promise<void> {
     const directory = path.join(this.root, "now/cloud");
     const isNew = !existsSync(directory);
-    this.cloudNow = await startDevcloud({ directory, statusDelayMs: 5 });
+    this.cloudNow = await startDevcloud({
+      directory,
+      statusDelayMs: 5,
+      ...(this.cloudClock && { now: this.cloudClock }),
+    });
     if (isNew) return;
     for (const name of sets)
       this.volumes[name] =
         this.cloud.volumes().find(row => row.name === name && row.size === 1 && isSource(row))?.id ?? "";
-    this.serverId = this.cloud.servers()[0]?.id ?? "";
+    this.serverId = this.cloud.servers()[0]?.id;
   }
 
   async stopCloud(): Promise<void> {
@@ -237,14 +264,14 @@ exec "$real" "$@"
   }
 
   /** The environment of whatever runs. */
-  environment(stage: Stage): NodeJS.ProcessEnv {
+  environment(stage: Stage, now = clock[stage]): NodeJS.ProcessEnv {
     return {
       ...this.cloud.environment,
       PATH: `${path.join(this.root, "bin")}:${pathOfThis}:/usr/sbin:/sbin`,
       HOME: path.join(this.root, "home"),
       TMPDIR: path.join(this.root, "tmp"),
       OSBACKUP_MOUNT_DIRECTORY: path.join(this.root, "mnt"),
-      OSBACKUP_NOW: clock[stage],
+      OSBACKUP_NOW: now,
       PULUMI_CONFIG_PASSPHRASE: passphrase,
       OS_CONNECT_RETRIES: "2",
       OS_CONNECT_RETRY_DELAY: "0.02",
@@ -254,8 +281,8 @@ exec "$real" "$@"
   }
 
   /** One run of the engine. */
-  async run(stage: Stage, options: RunOptions = {}, kind?: "preview"): Promise<Ran> {
-    const environment = this.environment(stage);
+  async run(stage: Stage, options: RunOptions = {}, kind?: "preview" | "refresh"): Promise<Ran> {
+    const environment = this.environment(stage, options.now);
     // what asks this process asks it as it would ask a process of the run's own
     Object.assign(process.env, environment);
     const declared = {
@@ -265,6 +292,7 @@ exec "$real" "$@"
       serverId: this.serverId,
       restores: stage === "restore",
       timeoutSeconds: 4,
+      ...options.declared,
     };
     const project = path.join(this.root, "now/project");
     writeFileSync(path.join(project, "declared.json"), JSON.stringify(declared));
@@ -286,7 +314,7 @@ exec "$real" "$@"
     const program = () => declare(load("./dist/sdk/index.js"), declared);
     const lines: string[] = [];
     const display = new Display(line => lines.push(line), { diff: false, json: false });
-    const engine = this.engine(stage, {
+    const engine = this.engine(environment, {
       onEvent: event => display.show(event),
       onSecret: text => display.mask.add(text),
       ...(options.signal && { signal: options.signal }),
@@ -310,18 +338,23 @@ exec "$real" "$@"
 
   /** The stack's state with secrets in the clear. */
   exportState(stage: Stage): Promise<DeploymentFile> {
-    return (this.pulumi ?? this.engine(stage)).exportStack({ showSecrets: true });
+    return (this.pulumi ?? this.engine(this.environment(stage))).exportStack({ showSecrets: true });
   }
 
-  private engine(stage: Stage, more: Partial<EngineOptions> = {}): Engine {
+  private engine(environment: NodeJS.ProcessEnv, more: Partial<EngineOptions> = {}): Engine {
     return new Engine({
       directory: path.join(this.root, "now/project"),
       stack: "dev",
       stateDirectory: path.join(this.root, "now/state"),
-      environment: this.environment(stage),
+      environment,
       crypters: this.crypters,
       ...more,
     });
+  }
+
+  /** The file that the engine's state is in. */
+  get stateFile(): string {
+    return path.join(this.root, "now/state/faults/dev.json");
   }
 
   sourceId(set: (typeof sets)[number]): string {

@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { needs, needsRoot } from "../needs";
+import { kept, Oracle } from "./month-oracle";
+import { planOf, quietHours, specials } from "./month-plan";
+import { inWords, playInProcess } from "./months";
+
+const seed = Number(process.env.FAULTS_SEED ?? 1);
+const at = (hour: number): string => new Date(Date.UTC(2026, 10, 22, hour)).toISOString().replace(".000", "");
+
+describe("A month of hourly runs", () => {
+  it("ends in the declared state, in a stretch of it", async function () {
+    needs(this, "restic", "losetup", "debugfs");
+    needsRoot(this);
+    this.timeout(5 * 60_000);
+    const report = await playInProcess({ seed, hours: 24 });
+    console.log(`    ${inWords(report)}; all of it: npm run test:faults -- --month`);
+    assert.deepEqual(report.problems, []);
+    assert.ok(report.disturbed > 0, "no run had a fault");
+    assert.ok(report.unmet.length * 3 < report.placed, `met by nothing: ${report.unmet.join(", ")}`);
+  });
+
+  it("has a fault in one of five of its hours, and each event once", () => {
+    const plan = planOf(seed, 720);
+    const withFault = plan.filter(hour => hour && hour.drawn.length > 0).length;
+    assert.ok(withFault > 100 && withFault < 185, `${withFault} hours`);
+    assert.ok(plan.slice(0, quietHours).every(hour => hour?.drawn.length === 0));
+    const events = plan.flatMap(hour => hour?.special ?? []);
+    assert.deepEqual([...new Set(events)].sort(), [...specials].sort());
+    assert.deepEqual(planOf(seed, 720), plan);
+    assert.notDeepEqual(planOf(seed + 1, 720), plan);
+  });
+});
+
+describe("The oracle of the month", () => {
+  const tiers = { keepLast: 2, keepHourly: 3, keepDaily: 2, keepWeekly: 2 };
+  const oracle = () => new Oracle({ cinder: { keepLast: 2 }, copies: { keepLast: 3 } });
+
+  it("keeps the newest of each bucket that has one", () => {
+    // a Sunday's, the Monday's of the next week, two of Tuesday's, and a gap
+    assert.deepEqual(kept([at(1), at(2), at(30), at(31), at(49), at(60), at(61)], tiers), [
+      at(2),
+      at(31),
+      at(49),
+      at(60),
+      at(61),
+    ]);
+  });
+
+  it("asks for a Cinder point until the next one is copied, and no longer", () => {
+    const month = oracle();
+    month.note({ cinder: [at(1)], copies: [at(1)] });
+    month.note({ cinder: [at(1), at(2)], copies: [at(1), at(2)] });
+    month.note({ cinder: [at(1), at(2), at(3)], copies: [at(1), at(2), at(3)] });
+    assert.deepEqual(month.owed.cinder, [at(2), at(3)]);
+    assert.deepEqual(month.exactly().cinder, [at(1), at(2), at(3)]);
+    assert.deepEqual(month.lacking({ cinder: [at(3)], copies: [at(2), at(3)] }), [
+      `Cinder point of ${at(2)}`,
+      `copy of ${at(1)}`,
+    ]);
+  });
+
+  it("lets a Cinder point without a copy push none out", () => {
+    const month = oracle();
+    month.note({ cinder: [at(1), at(2)], copies: [at(1), at(2)] });
+    month.note({ cinder: [at(1), at(2), at(3), at(4)], copies: [at(1), at(2)] });
+    assert.deepEqual(month.owed.cinder, [at(1), at(2)]);
+  });
+});
