@@ -59,6 +59,16 @@ describe("The oracle of the month", () => {
     ]);
   });
 
+  it("lets the good point of a run that failed push another out, and asks for that one again where it is not proven", () => {
+    const month = oracle();
+    const first = { cinder: [], copies: [at(1), at(2), at(3)] };
+    month.note(first);
+    month.note({ cinder: [], copies: [at(2), at(3), at(4)] }, false);
+    assert.deepEqual(month.lacking({ cinder: [], copies: [at(2), at(3), at(4)] }), []);
+    month.note({ cinder: [], copies: [at(2), at(3)] }, false);
+    assert.deepEqual(month.lacking({ cinder: [], copies: [at(2), at(3)] }), [`copy of ${at(1)}`]);
+  });
+
   it("lets a Cinder point without a copy push none out", () => {
     const month = oracle();
     month.note({ cinder: [at(1), at(2)], copies: [at(1), at(2)] });

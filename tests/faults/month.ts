@@ -157,7 +157,7 @@ class Month {
   private readonly next: () => number;
   private readonly report: MonthReport;
   private readonly oracles = new Map(sets.map(set => [set, new Oracle(declared[set])]));
-  /** How many slots in a row ended well without a fault, and the newest of them. */
+  /** How many slots in a row nothing disturbed, and the newest of them. */
   private readonly streaks = new Map(sets.map(set => [set, { slots: 0, newest: "" }]));
   private readonly foreign: string;
   private calls: Call[] = [];
@@ -183,8 +183,17 @@ class Month {
     for (let times = 0; times < 1000; times++) this.next();
     this.foreign = JSON.stringify(foreignObjects(scenario));
     this.report = {
-      ...{ seed, hours, runs: 0, disturbed: 0, failed: 0, placed: 0, points: 0, seconds: 0 },
-      ...{ unmet: [], specials: [], problems: [] },
+      seed,
+      hours,
+      runs: 0,
+      disturbed: 0,
+      failed: 0,
+      placed: 0,
+      unmet: [],
+      specials: [],
+      points: 0,
+      seconds: 0,
+      problems: [],
     };
     scenario.cloud.onChange(() => this.watch());
   }
@@ -198,6 +207,7 @@ class Month {
       if (hour % 24 === 23) this.onDay?.(this.tally(`day ${(hour + 1) / 24}`));
     }
     // two slots of each set that nothing disturbs
+    for (const one of this.standing) this.isStanding(one, Number.POSITIVE_INFINITY);
     this.standing = [];
     for (const after of [5, 11]) await this.hour(report.hours + after, { drawn: [] });
     await this.previewsNothing();
@@ -408,8 +418,9 @@ class Month {
     for (const set of sets) this.isExact(set, own);
     for (const trace of traces(scenario)) this.wrong(`left: ${trace}`);
     await this.isInState(own);
-    if (hour - this.lastPreview >= 24) await this.previewsNothing();
-    if (hour - this.lastPreview >= 24) this.lastPreview = hour;
+    if (hour - this.lastPreview < 24) return;
+    this.lastPreview = hour;
+    await this.previewsNothing();
   }
 
   /** The point of the due slot is there; after two such slots in a row the oracle's points, and no others. */

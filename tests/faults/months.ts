@@ -26,6 +26,10 @@ export function playInProcess(
   });
 }
 
+/** Nothing is wrong, and most of the faults were met: one that met nothing has shown nothing. */
+export const isWell = ({ problems, placed, unmet }: MonthReport): boolean =>
+  problems.length === 0 && (placed === 0 || unmet.length * 3 < placed);
+
 /** The counts of a month, in a line. */
 export function inWords(report: MonthReport): string {
   const { seed, hours, runs, disturbed, failed, placed, unmet, specials, points, seconds } = report;
