@@ -483,7 +483,7 @@ function slotsOf(own: readonly Seen[], set: SetName): Slots {
 }
 
 /** A run that failed says what failed and why, in words for people. */
-function wordsProblems(ran: Ran, standing: readonly Standing[]): string[] {
+export function wordsProblems(ran: Ran, standing: readonly Pick<Standing, "one">[]): string[] {
   if (ran.result !== "failed") return [];
   const errors = ran.output.split("\n").filter(line => /^ {2}error: /.test(line));
   const problems = errors
