@@ -17,7 +17,7 @@ import { password, type Ran, type Scenario, type Stage, stages, unmount } from "
 export type Pictures = Record<Stage, string[]>;
 
 /** The requests of a stage without their ids, and restic's commands. */
-function callsOf(scenario: Scenario, stage: Stage, resticBefore: number): Call[] {
+export function callsOf(scenario: Scenario, stage: Stage, resticBefore: number): Call[] {
   const counts = new Map<string, Call>();
   const count = (on: Call["on"], what: string) => {
     const call = counts.get(`${on} ${what}`) ?? { stage, on, what, times: 0 };
@@ -164,7 +164,7 @@ const remedies = /\bnext (run|one|up)\b|administrator|\b(check|free|exclude|ask)
  * A run that failed says in each error which resource it is of, what was being done and what to do, and in one of them why.
  * What it has made and could not take back is named.
  */
-function messageProblems(ran: Ran, { fault }: FaultCase, leftBehind: readonly string[]): string[] {
+export function messageProblems(ran: Ran, { fault }: FaultCase, leftBehind: readonly string[]): string[] {
   if (ran.result !== "failed" || isEnd(fault)) return [];
   const errors = errorsIn(ran.output);
   const problems = Object.entries({ resource: resources, phase: phases, remedy: remedies }).flatMap(
@@ -228,10 +228,10 @@ const causes: Partial<Record<Fault, RegExp>> = {
   "empty source": /no files? /,
 };
 
-const wrongPassword = "not-the-right-password";
+export const wrongPassword = "not-the-right-password";
 
 /** Puts the fault in place. */
-async function place(scenario: Scenario, one: FaultCase): Promise<Placed> {
+export async function place(scenario: Scenario, one: FaultCase): Promise<Placed> {
   const { fault, call } = one;
   if (call && isEnd(fault))
     return call.on === "request" ? endAtRequest(scenario, one) : endAtRestic(scenario, one);
@@ -240,7 +240,7 @@ async function place(scenario: Scenario, one: FaultCase): Promise<Placed> {
   return failWork(scenario, one);
 }
 
-const isEnd = (fault: Fault) => (ends as readonly string[]).includes(fault);
+export const isEnd = (fault: Fault): boolean => (ends as readonly string[]).includes(fault);
 
 /** The provider's process, killed or interrupted, while the engine lives as its CLI does. */
 function ender(scenario: Scenario, fault: Fault) {
@@ -363,7 +363,7 @@ function failRequest(
   return { isMet: () => added.hits > 0, mend: () => sleep(fault === "time-out once" ? 700 : 0) };
 }
 
-const fatal = (text: string, code: number) => `echo 'Fatal: ${text}' >&2; exit ${code}\n`;
+export const fatal = (text: string, code: number) => `echo 'Fatal: ${text}' >&2; exit ${code}\n`;
 
 /** What restic's stand-in runs in place of the command, or around it. */
 const resticScripts: Partial<Record<Fault, string>> = {

@@ -83,21 +83,42 @@ export interface PlayedCloud {
 export type StartCloud = (directory: string) => Promise<PlayedCloud>;
 
 /** A devcloud that is quick, with a hundred objects of others. */
-export const startPlayedDevcloud: StartCloud = async directory =>
-  new PlayedDevcloud(await startDevcloud({ directory, statusDelayMs: 5 }), directory);
+export const startPlayedDevcloud: StartCloud = directory => PlayedDevcloud.start(directory);
 
-class PlayedDevcloud implements PlayedCloud {
-  readonly measures: Measures = {
-    apiTimeoutSeconds: 2,
-    waitSeconds: 4,
-    restoreSeconds: 20,
-    foreign: { snapshots: 100, copies: 100 },
-  };
+/** What a devcloud has beside the stack, and its time. */
+interface DevcloudOptions {
+  /** How many objects of others there are, in the cloud and in the repository each. Default 100. */
+  others?: number;
+  /** Whether there is a server whose images are kept. Default true. */
+  hasServer?: boolean;
+  /** Of the cloud, in milliseconds since 1970. Default: this machine's. */
+  now?: () => number;
+}
 
-  constructor(
-    private readonly cloud: Devcloud,
+export class PlayedDevcloud implements PlayedCloud {
+  readonly measures: Measures;
+
+  private constructor(
+    readonly cloud: Devcloud,
     private readonly directory: string,
-  ) {}
+    private readonly hasServer: boolean,
+    others: number,
+  ) {
+    this.measures = {
+      apiTimeoutSeconds: 2,
+      waitSeconds: 4,
+      restoreSeconds: 20,
+      foreign: { snapshots: others, copies: others },
+    };
+  }
+
+  static async start(
+    directory: string,
+    { others = 100, hasServer = true, now }: DevcloudOptions = {},
+  ): Promise<PlayedDevcloud> {
+    const cloud = await startDevcloud({ directory, statusDelayMs: 5, ...(now && { now }) });
+    return new PlayedDevcloud(cloud, directory, hasServer, others);
+  }
 
   get environment() {
     return this.cloud.environment;
@@ -138,8 +159,8 @@ class PlayedDevcloud implements PlayedCloud {
     return this.cloud.addSnapshot(snapshot);
   }
 
-  addServer(): string {
-    return this.cloud.addServer({ name: "web" }).id;
+  addServer(): string | undefined {
+    return this.hasServer ? this.cloud.addServer({ name: "web" }).id : undefined;
   }
 
   addFault(fault: RequestFault): AddedFault {

@@ -4,16 +4,21 @@
  */
 exports.declare = (sdk, given) => {
   const { url, password, volumes, serverId, restores, timeoutSeconds, restoreSeconds, volumeType } = given;
+  const { ofSet = {} } = given;
   const repository = new sdk.ResticRepository("repository", { url, password });
   const sets = Object.entries(volumes).map(
     ([name, volumeId]) =>
       new sdk.VolumeBackup(name, {
         volumeId,
-        schedule: "0 * * * *",
+        schedule: ofSet[name]?.schedule ?? "0 * * * *",
         repository,
-        snapshot: { retention: { keepLast: 1 }, timeoutSeconds, deletionPolicy: "delete" },
+        snapshot: {
+          retention: ofSet[name]?.cinder ?? { keepLast: 1 },
+          timeoutSeconds,
+          deletionPolicy: "delete",
+        },
         temporaryVolume: { timeoutSeconds },
-        retention: { keepLast: 2 },
+        retention: ofSet[name]?.copies ?? { keepLast: 2 },
         deletionPolicy: "delete",
       }),
   );

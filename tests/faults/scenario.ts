@@ -42,7 +42,20 @@ export interface RunOptions {
   signal?: AbortSignal;
   /** The repository's password, if another one than the right one is to be given. */
   password?: string;
+  /** The clock, where it is not that of the stage. */
+  now?: string;
+  /** What the program is told beside what it is always told. */
+  declared?: object;
   onEngine?(engine: Engine): void;
+}
+
+/** What there is beside the stack, and who runs it. */
+export interface ScenarioOptions {
+  /** Where the provider is from: this package, or a copy of it with a defect. */
+  packageDirectory?: string;
+  realCli?: boolean;
+  /** Default: a devcloud that is quick, with a hundred objects of others. */
+  startCloud?: StartCloud;
 }
 
 /** How a run ended, and all that it said. */
@@ -68,7 +81,6 @@ export class Scenario {
 
   private constructor(
     readonly root: string,
-    /** Where the provider is from: this package, or a copy of it with a defect. */
     private readonly packageDirectory: string,
     private readonly bringUp: StartCloud,
   ) {
@@ -84,7 +96,11 @@ export class Scenario {
   /** Makes a folder with all that is there before the first run. */
   static async make(
     root: string,
-    { packageDirectory = repositoryRoot, realCli = false, startCloud = startPlayedDevcloud } = {},
+    {
+      packageDirectory = repositoryRoot,
+      realCli = false,
+      startCloud = startPlayedDevcloud,
+    }: ScenarioOptions = {},
   ): Promise<Scenario> {
     const made = new Scenario(root, packageDirectory, startCloud);
     for (const name of ["now/project", "home", "tmp", "mnt", "bin", "calls", "saved"])
@@ -93,9 +109,10 @@ export class Scenario {
     made.writeWrapper();
     await made.startCloud();
     await made.addVolumes();
+    made.serverId = made.cloud.addServer();
     await made.addForeign();
     if (realCli) await made.beginOnRealCli();
-    else await made.engine("first").begin();
+    else await made.engine(made.environment("first")).begin();
     return made;
   }
 
@@ -238,14 +255,14 @@ exec "$real" "$@"
   }
 
   /** The environment of whatever runs. */
-  environment(stage: Stage): NodeJS.ProcessEnv {
+  environment(stage: Stage, now = clock[stage]): NodeJS.ProcessEnv {
     return {
       ...this.cloud.environment,
       PATH: `${path.join(this.root, "bin")}:${pathOfThis}:/usr/sbin:/sbin`,
       HOME: path.join(this.root, "home"),
       TMPDIR: path.join(this.root, "tmp"),
       OSBACKUP_MOUNT_DIRECTORY: path.join(this.root, "mnt"),
-      OSBACKUP_NOW: clock[stage],
+      OSBACKUP_NOW: now,
       PULUMI_CONFIG_PASSPHRASE: passphrase,
       OS_CONNECT_RETRIES: "2",
       OS_CONNECT_RETRY_DELAY: "0.02",
@@ -255,8 +272,8 @@ exec "$real" "$@"
   }
 
   /** One run of the engine. */
-  async run(stage: Stage, options: RunOptions = {}, kind?: "preview"): Promise<Ran> {
-    const environment = this.environment(stage);
+  async run(stage: Stage, options: RunOptions = {}, kind?: "preview" | "refresh"): Promise<Ran> {
+    const environment = this.environment(stage, options.now);
     // what asks this process asks it as it would ask a process of the run's own
     Object.assign(process.env, environment);
     const declared = {
@@ -267,6 +284,7 @@ exec "$real" "$@"
       restores: stage === "restore",
       timeoutSeconds: this.cloud.measures.waitSeconds,
       restoreSeconds: this.cloud.measures.restoreSeconds,
+      ...options.declared,
     };
     const project = path.join(this.root, "now/project");
     writeFileSync(path.join(project, "declared.json"), JSON.stringify(declared));
@@ -288,7 +306,7 @@ exec "$real" "$@"
     const program = () => declare(load("./dist/sdk/index.js"), declared);
     const lines: string[] = [];
     const display = new Display(line => lines.push(line), { diff: false, json: false });
-    const engine = this.engine(stage, {
+    const engine = this.engine(environment, {
       onEvent: event => display.show(event),
       onSecret: text => display.mask.add(text),
       ...(options.signal && { signal: options.signal }),
@@ -312,18 +330,23 @@ exec "$real" "$@"
 
   /** The stack's state with secrets in the clear. */
   exportState(stage: Stage): Promise<DeploymentFile> {
-    return (this.pulumi ?? this.engine(stage)).exportStack({ showSecrets: true });
+    return (this.pulumi ?? this.engine(this.environment(stage))).exportStack({ showSecrets: true });
   }
 
-  private engine(stage: Stage, more: Partial<EngineOptions> = {}): Engine {
+  private engine(environment: NodeJS.ProcessEnv, more: Partial<EngineOptions> = {}): Engine {
     return new Engine({
       directory: path.join(this.root, "now/project"),
       stack: "dev",
       stateDirectory: path.join(this.root, "now/state"),
-      environment: this.environment(stage),
+      environment,
       crypters: this.crypters,
       ...more,
     });
+  }
+
+  /** The file that the engine's state is in. */
+  get stateFile(): string {
+    return path.join(this.root, "now/state/faults/dev.json");
   }
 
   sourceId(set: (typeof sets)[number]): string {
