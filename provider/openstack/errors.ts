@@ -50,7 +50,8 @@ export class ApiError extends Error {
     const { doing, status, service, method, path, detail, kind, requestId, retryAfterSeconds, code } =
       failure;
     const facts = [status > 0 ? `HTTP ${status}` : undefined, PROJECT_NAMES[service], requestId];
-    super(`${doing}: ${detail}${adviceOn(failure)} (${facts.filter(fact => fact !== undefined).join(", ")})`);
+    const known = facts.filter(fact => fact !== undefined).join(", ");
+    super(`${doing}: ${detail} (${known})${adviceOn(failure)}`);
     this.status = status;
     this.service = service;
     this.method = method;

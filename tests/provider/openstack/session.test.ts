@@ -411,7 +411,7 @@ describe("Session", () => {
       assert.equal(
         error.message,
         "creating snapshot of volume abc: SnapshotLimitExceeded: Maximum number of snapshots allowed (3) exceeded " +
-          `(HTTP 413, cinder, ${error.requestId})`,
+          `(HTTP 413, cinder, ${error.requestId}); free some of the project's quota, or have it raised`,
       );
       assert.match(error.requestId ?? "", /^req-/);
       assert.ok(isOverQuota(error));

@@ -54,7 +54,8 @@ describe("volumes", () => {
     assert.equal(
       error.message,
       'creating volume "tmp" from snapshot s: VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed ' +
-        `gigabytes quota. Requested 1G, quota is 8G and 8G has been consumed. (HTTP 413, cinder, ${error.requestId})`,
+        `gigabytes quota. Requested 1G, quota is 8G and 8G has been consumed. (HTTP 413, cinder, ${error.requestId}); ` +
+        "free some of the project's quota, or have it raised",
     );
   });
 
