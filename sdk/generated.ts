@@ -716,6 +716,8 @@ export interface VolumeRestoreInputs {
   resticSnapshotId?: pulumi.Input<string | undefined>;
   /** Owner mark of the ResticBackup that 'latest' means. */
   backupOwner?: pulumi.Input<string | undefined>;
+  /** The ids of the set's points, of which 'latest' means the newest good one. A `backup` gives those that its state knows. Default: the points that the set's Cinder snapshots name; where they name none, those that carry its mark. */
+  backupPoints?: pulumi.Input<pulumi.Input<string>[] | undefined>;
   /** The repository that holds it. */
   repository?: pulumi.Input<
     | {

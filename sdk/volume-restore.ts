@@ -12,6 +12,9 @@ export type VolumeRestoreArgs = Omit<VolumeRestoreInputs, "repository"> & {
   repository?: ResticRepository | pulumi.Input<RepositoryAccess>;
 };
 
+const idsOf = ({ points }: ResticBackup): pulumi.Output<string[]> =>
+  points.apply(known => known.map(({ resticSnapshotId }) => resticSnapshotId));
+
 /** A new volume made from a Cinder snapshot or filled from a restic snapshot. */
 export class VolumeRestore extends BackupResource {
   declare readonly volumeId: pulumi.Output<VolumeRestoreOutputs["volumeId"]>;
@@ -38,7 +41,7 @@ export class VolumeRestore extends BackupResource {
       name,
       {
         ...rest,
-        ...(backup ? { backupOwner: backup.owner } : {}),
+        ...(backup ? { backupOwner: backup.owner, backupPoints: idsOf(backup) } : {}),
         ...(access ? { repository: access } : {}),
       },
       options,

@@ -325,7 +325,7 @@ async function releaseEarlier(run: BackUpVolume): Promise<void> {
   const { owner, timeoutSeconds } = run.temporaryVolume;
   const options = { signal: undoSignal(run.signal) };
   await releaseTemporaryVolumes(run.session, { owner, timeoutSeconds }, options).catch((error: Error) =>
-    run.log(`warning: a temporary volume of an earlier run stays: ${error.message}`),
+    run.log(`warning: a temporary volume stays, the next run tries again: ${error.message}`),
   );
 }
 

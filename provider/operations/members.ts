@@ -165,6 +165,29 @@ function namesOf(points: readonly ResticPoint[]): string {
   );
 }
 
+/** What is said of the point that 'latest' means, where not all speaks for it. */
+export function doubtsOf(
+  chosen: ResticPoint,
+  points: readonly ResticPoint[],
+  strangers: readonly ResticPoint[],
+): string | undefined {
+  if (chosen.adopted)
+    return (
+      `restic snapshot ${describePoint(chosen)} is restored by its mark alone, which anybody with the repository's password ` +
+      "can write: neither a state nor a Cinder snapshot names it; give resticSnapshotId to restore another one"
+    );
+  const newer = [...points.filter(({ adopted }) => adopted), ...strangers].filter(
+    ({ time }) => time > chosen.time,
+  );
+  if (newer.length === 0) return undefined;
+  const one = newer.length === 1;
+  return (
+    `${newer.length} newer restic snapshot${one ? " carries" : "s carry"} the mark of this set and ${one ? "is" : "are"} not known ` +
+    `to be of its making: ${namesOf(newer)}; restic snapshot ${describePoint(chosen)} is restored; give resticSnapshotId to ` +
+    "restore another one"
+  );
+}
+
 /** What is said of points that a run without a state takes over, and that the cloud does not name as its own. */
 export function takenOverWords(points: readonly ResticPoint[]): string | undefined {
   const adopted = points.filter(point => point.adopted);
@@ -172,8 +195,8 @@ export function takenOverWords(points: readonly ResticPoint[]): string | undefin
   const one = adopted.length === 1;
   return (
     `without a state ${adopted.length} restic snapshot${one ? " is" : "s are"} taken over by ${one ? "its" : "their"} mark alone: ` +
-    `${namesOf(adopted)}; this run counts ${one ? "it" : "them"} and lets ${one ? "it" : "them"} push nothing out, the next one ` +
-    `decides: forget before it what this stack has not made`
+    `${namesOf(adopted)}; ${one ? "it pushes" : "they push"} no other point out in this run, the next one ` +
+    "decides on all alike: forget before it what this stack has not made"
   );
 }
 

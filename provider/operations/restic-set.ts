@@ -68,6 +68,13 @@ export const newestGood = (
 ): ResticPoint | undefined =>
   pointsAmong(found).find(point => point.good && point.owner === owner && !isOfTheFuture(point, now));
 
+/** The snapshots that carry the mark of a set's point, whoever wrote them, newest first. */
+export const markedOf = (found: readonly ResticSnapshot[], owner: string): ResticPoint[] =>
+  found
+    .flatMap(snapshot => asPoint(snapshot) ?? [])
+    .filter(point => point.owner === owner)
+    .sort(newestFirst);
+
 /** Without those that another one stands for, which carries more tags. */
 export function standing(points: readonly ResticPoint[]): ResticPoint[] {
   const rewritten = new Map<string, ResticPoint[]>();

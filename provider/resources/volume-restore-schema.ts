@@ -64,6 +64,13 @@ export const inputs = z.object({
     .describe("Owner mark of the ResticBackup that 'latest' means.")
     .meta({ replaceOnChanges: true })
     .optional(),
+  backupPoints: z
+    .array(z.string().regex(/^[0-9a-f]{64}$/, "must be the id of a restic snapshot, 64 digits"))
+    .describe(
+      "The ids of the set's points, of which 'latest' means the newest good one. A `backup` gives those that its state " +
+        "knows. Default: the points that the set's Cinder snapshots name; where they name none, those that carry its mark.",
+    )
+    .optional(),
   repository: repositoryAccess.describe("The repository that holds it.").optional(),
   name: z
     .string()

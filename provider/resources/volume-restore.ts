@@ -14,8 +14,10 @@ import {
 } from "../kubernetes/restored-claim";
 import { isNotFound, parseTime, snapshots, undefinedIfNotFound, volumes } from "../openstack";
 import type { Volume } from "../openstack/volumes";
+import { doubtsOf, Members } from "../operations/members";
+import { proofOf } from "../operations/proof";
 import { resticInventoryOf } from "../operations/restic-inventory";
-import { newestGood, pointsAmong } from "../operations/restic-set";
+import { markedOf, pointsAmong } from "../operations/restic-set";
 import { keepRestored, restoreVolume } from "../operations/restore-volume";
 import type { Repository, ResticSnapshot } from "../restic";
 import { accessOf, accessRules, moverRefusals, moverRules, type repositoryAccess } from "./repository-access";
@@ -40,11 +42,13 @@ export const volumeRestore = resourceType({
     return refusals;
   },
 
-  // A volume that is there keeps its file system, and is not replaced because the program says less.
-  settle: (given, olds) =>
-    given.fileSystem === undefined && olds?.fileSystem !== undefined
-      ? { ...given, fileSystem: olds.fileSystem }
-      : given,
+  // A volume that is there keeps its file system, and is not replaced because the program says less. Nor does it follow
+  // the points of its set, which come and go.
+  settle: (given, olds) => ({
+    ...given,
+    fileSystem: given.fileSystem ?? olds?.fileSystem,
+    backupPoints: olds === undefined ? given.backupPoints : olds.backupPoints,
+  }),
 
   preflightKeys: [
     "snapshotId",
@@ -225,7 +229,7 @@ async function fromRestic(given: Inputs, context: Context): Promise<Restored> {
       .unlockOnce(signal)
       .catch(() => {}),
   ]);
-  const found = wanted === "latest" ? latestOf(given.backupOwner, all, context) : byId(wanted, all);
+  const found = wanted === "latest" ? await latestOf(given, all, context) : byId(wanted, all);
   const source = `restic:${found.id}`;
   const content = found.tags.includes("content=block") ? "block" : "file";
   const rewritten = Number(/^rewritten-links=(\d+)$/m.exec(found.tags.join("\n"))?.[1] ?? 0);
@@ -323,8 +327,29 @@ function byId(wanted: string, all: readonly ResticSnapshot[]): ResticSnapshot {
 
 const nothingThere = "restoring from repository: the repository holds no snapshot; is it the right one?";
 
-function latestOf(owner = "", all: readonly ResticSnapshot[], { now }: Context): ResticSnapshot {
-  const newest = newestGood(all, owner, now);
+/**
+ * The newest good point of the set: of those that its state knows or the cloud names, as anybody with the repository's
+ * password can give a snapshot the set's mark. Where neither names one, the mark alone decides, and a line says so.
+ */
+async function latestOf(
+  given: Inputs,
+  all: readonly ResticSnapshot[],
+  context: Context,
+): Promise<ResticSnapshot> {
+  const { backupOwner: owner = "", backupPoints } = given;
+  const marked = markedOf(all, owner);
+  const members = new Members({
+    owners: [owner],
+    remembered: backupPoints?.map(resticSnapshotId => ({ resticSnapshotId })),
+    latest: context.now,
+    // it only tells which point is meant: a cloud that does not answer fails the restore elsewhere
+    proof: () =>
+      proofOf(context.session(given), [owner], undefined).catch(() => ({ ids: new Set(), begun: new Set() })),
+  });
+  const points = await members.among(marked);
+  const newest = points.find(({ good, adopted }) => good && !adopted) ?? points.find(({ good }) => good);
+  const words = newest && doubtsOf(newest, points, members.strangers);
+  if (words !== undefined) context.warn(words);
   const found = newest && all.find(({ id }) => id === newest.id);
   if (found) return found;
   if (all.length === 0) throw new Error(nothingThere);

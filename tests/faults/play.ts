@@ -189,7 +189,8 @@ function errorsIn(output: string): string[] {
   });
 }
 
-const noAnswer = /no answer from|timed out|socket hang up|unexpected answer|what became of/;
+const noAnswer =
+  /no answer from|did not answer within|timed out|socket hang up|unexpected answer|what became of/;
 const brokenOff = /something went wrong|connection lost/;
 
 /** How an error must tell of a fault; of an HTTP status by its number. */

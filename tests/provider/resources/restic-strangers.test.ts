@@ -210,6 +210,42 @@ describe("ResticBackup whose repository others can write to", function () {
     );
   });
 
+  it("restores none of them as the latest point, while a state or the cloud names another", async () => {
+    const first = await set.up(10);
+    const forged = forge({ slot: eleven });
+    const restore = async (more: object = {}) => {
+      const run = set.runAt(12);
+      const { source } = await run.up("VolumeRestore", {
+        owner: "shop/prod/restored",
+        backupOwner: "shop/prod/set",
+        resticSnapshotId: "latest",
+        repository: { url: set.url, password },
+        deletionPolicy: "delete",
+        ...more,
+      });
+      await run.down();
+      return [source, set.lines.join("\n")] as const;
+    };
+    const newer = new RegExp(
+      `1 newer restic snapshot carries the mark of this set .*: ${forged.slice(0, 8)} `,
+    );
+    const [named, saidOfIt] = await restore();
+    assert.equal(named, `restic:${first.resticSnapshotId}`);
+    assert.match(saidOfIt, newer);
+
+    await set.dropSnapshots(10);
+    const [known, said] = await restore({ backupPoints: [first.resticSnapshotId] });
+    assert.equal(known, `restic:${first.resticSnapshotId}`);
+    assert.match(said, newer);
+
+    const [byMark, warned] = await restore();
+    assert.equal(byMark, `restic:${forged}`);
+    assert.match(
+      warned,
+      /is restored by its mark alone, which anybody with the repository's password can write/,
+    );
+  });
+
   it("leaves them when it is deleted", async () => {
     const first = await set.up(10, { deletionPolicy: "delete" });
     const forged = forge({ slot: "2026-11-22T10:05:00Z" });

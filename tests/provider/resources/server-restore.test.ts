@@ -227,7 +227,7 @@ describe("ServerRestore", function () {
         { imageId, networks: [{ networkId: "gone" }] },
         /^networks\.0\.networkId: network gone does not exist/,
       ],
-      [{ imageId, networks: [{}] }, /^networks\.0: give networkId or portId/],
+      [{ imageId, networks: [{}] }, /^networks\[0\]: give networkId or portId/],
       [{ imageId, floatingIp: "203.0.113.9" }, /^floatingIp: the project has no floating IP 203\.0\.113\.9$/],
       [{ imageId, serverId }, /^overwrite: must be true: all that is on the disk/],
       [{ imageId, overwrite: true }, /^overwrite: is for serverId/],

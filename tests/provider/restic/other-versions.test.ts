@@ -58,7 +58,8 @@ describe("Repository with another version of restic", () => {
       assert.ok(isNoRepository(error));
       assert.equal(
         error.message,
-        "listing the snapshots of s3:https://host/bucket: repository does not exist: unable to open config file: client.StatObject: anything (restic 0.18.0, exit 10)",
+        "listing the snapshots of s3:https://host/bucket: repository does not exist: unable to open config file: client.StatObject: anything; " +
+          "check its url, or put it back where it was (restic 0.18.0, exit 10)",
       );
       return true;
     });
@@ -205,7 +206,7 @@ describe("Repository with another version of restic", () => {
       kind: "access-denied",
       exitCode: 3,
       remaining: [id],
-      message: `forgetting 2 snapshots of s3:https://host/bucket: unable to remove snapshot: Object is WORM protected and cannot be overwritten (restic 0.19.0, exit 3); still there: ${id}`,
+      message: `forgetting 2 snapshots of s3:https://host/bucket: unable to remove snapshot: Object is WORM protected and cannot be overwritten; check the repository's credentials, and what they allow (restic 0.19.0, exit 3); still there: ${id}`,
     });
     const { repository: liar } = await answering(
       "0.14.0",

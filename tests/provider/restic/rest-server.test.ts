@@ -90,7 +90,7 @@ describe("Repository on a REST server", function () {
     assert.ok(isKind(error, "access-denied"));
     assert.equal(
       error.message,
-      `opening rest:http://keeper:***@127.0.0.1:${port}/other/: unable to open config file: unexpected HTTP response (401): 401 Unauthorized (restic 0.14.0, exit 1)`,
+      `opening rest:http://keeper:***@127.0.0.1:${port}/other/: unable to open config file: unexpected HTTP response (401): 401 Unauthorized; check the repository's credentials, and what they allow (restic 0.14.0, exit 1)`,
     );
     assert.equal(inspect(error, { depth: 9 }).includes("wrong-one"), false);
   });
