@@ -6,11 +6,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { makeExt4Image } from "../../devcloud";
 import type { Engine } from "../../engine";
+import { addLock } from "../quick-restic/quick-repository";
 import { until } from "../until";
 import { type Call, ends, type Fault, type FaultCase } from "./cases";
 import { foreignObjects, idsInState, lineOf, ownObjects, processes, traces, Watch } from "./picture";
 import type { Placed } from "./played-cloud";
-import { addLock } from "./quick-repository";
 import { password, type Ran, type Scenario, type Stage, stages, unmount } from "./scenario";
 
 /** What the undisturbed run of each stage leaves. */

@@ -14,9 +14,9 @@ import { makeExt4Image } from "../../devcloud";
 import { type DeploymentFile, Display, Engine, type EngineOptions, type RunResult } from "../../engine";
 import { processes } from "../../engine/deployment";
 import { type EngineStack, passphrase, pulumiStack } from "../engine/engine-stacks";
+import { addSnapshots, quicken } from "../quick-restic/quick-repository";
 import { inThisProcess } from "./in-this-process";
 import { type PlayedCloud, type StartCloud, startPlayedDevcloud } from "./played-cloud";
-import { addSnapshots, quicken } from "./quick-repository";
 
 /** What a stack goes through: three slots of two sets and of a server's images, a restore, and its end. */
 export const stages = ["first", "second", "third", "restore", "destroy"] as const;

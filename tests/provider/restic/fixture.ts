@@ -8,8 +8,8 @@ import {
   type Repository,
   type RepositoryOptions,
 } from "../../../provider/restic/repository.js";
+import { quicken } from "../../quick-restic/quick-repository";
 import { until } from "../../until.js";
-import { makeKeyCheap } from "./cheap-key.js";
 
 export const password = "correct-horse-battery";
 export const isRoot = process.getuid?.() === 0;
@@ -48,7 +48,7 @@ export async function newRepository(
       { url: made, password },
       { cacheDirectory: join(made, "..", "cache") },
     ).ensureInitialised();
-    await makeKeyCheap(made, password);
+    quicken(made, password);
     return made;
   })();
   const directory = await temporaryDirectory();
