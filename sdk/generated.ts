@@ -587,7 +587,7 @@ export interface ResticBackupInputs {
   timeoutSeconds?: pulumi.Input<number | undefined>;
   /** After a failed backup: 'cleanup' removes the new Cinder snapshot too, where another one has a proven copy; 'keepSnapshot' keeps it. Default `"keepSnapshot"`. */
   onFailure?: pulumi.Input<"cleanup" | "keepSnapshot" | undefined>;
-  /** Whether the restic snapshots go with the resource: 'retain' (default) keeps them, 'delete' forgets them. Default `"retain"`. */
+  /** Whether the restic snapshots go with the resource: 'retain' (default) keeps them, and fails where none of them can be seen and the set's Cinder snapshots would go next; 'delete' forgets them. Default `"retain"`. */
   deletionPolicy?: pulumi.Input<"delete" | "retain" | undefined>;
 }
 

@@ -37,14 +37,22 @@ export interface History {
   largest: readonly (Change & { half: string })[];
 }
 
-/** How much of a point is not in the next one. What a source has grown by is no change of what was there. */
+/**
+ * Of files that are smaller than this on average restic's own record of them, some 300 bytes a file, is as much as what is
+ * in them, and is new in each backup.
+ */
+const leastFileBytes = 2048;
+
+/**
+ * How much of a point is not in the next one. What a source has grown by is no change of what was there. Of very small
+ * files the bytes tell nothing, and the files stand for them.
+ */
 export function changeOf(counted: Counted, before: Figures): Change {
   const share = (part: number, whole: number) => (whole > 0 ? Math.min(1, Math.max(0, part / whole)) : 0);
   const grownBy = Math.max(0, counted.bytesTotal - before.bytesTotal);
-  return {
-    files: share(before.filesTotal - counted.filesUnmodified, before.filesTotal),
-    bytes: share(counted.bytesAdded - grownBy, before.bytesTotal),
-  };
+  const files = share(before.filesTotal - counted.filesUnmodified, before.filesTotal);
+  const isOfSmallFiles = before.bytesTotal < leastFileBytes * before.filesTotal;
+  return { files, bytes: isOfSmallFiles ? files : share(counted.bytesAdded - grownBy, before.bytesTotal) };
 }
 
 /** Whether a change is far beyond what a set has shown so far. */

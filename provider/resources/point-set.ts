@@ -194,6 +194,7 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
     async delete(_id: string, state: G & O, context: Context) {
       await store.leave?.(state, context);
       if (state.deletionPolicy === "retain") {
+        await store.assertStays?.(state, context);
         const count = state.points.length;
         context.log(`deletionPolicy is 'retain': ${count} ${store.noun}${count === 1 ? " stays" : "s stay"}`);
         return;

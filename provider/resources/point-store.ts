@@ -112,6 +112,8 @@ export interface PointStore<G extends Given, O extends Shown, P extends SetPoint
   unsettled?(state: G & O): string[];
   /** What is wrong with points that are there. */
   ailing?(points: readonly P[]): string[];
+  /** Called before a set is deleted whose points stay: fails where that cannot be relied on. */
+  assertStays?(state: G & O, context: Context): Promise<void>;
   /** Called before a set is deleted. */
   leave?(state: G, context: Context): Promise<void>;
 }

@@ -118,7 +118,8 @@ export const inputs = z.object({
   deletionPolicy: deletionPolicy
     .default("retain")
     .describe(
-      "Whether the restic snapshots go with the resource: 'retain' (default) keeps them, 'delete' forgets them.",
+      "Whether the restic snapshots go with the resource: 'retain' (default) keeps them, and fails where none of them can be " +
+        "seen and the set's Cinder snapshots would go next; 'delete' forgets them.",
     ),
 });
 

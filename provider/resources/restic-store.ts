@@ -83,6 +83,26 @@ export const resticStore: PointStore<Inputs, Outputs, ResticPoint, LastRun> = {
   take,
   clear: (points, state, context) =>
     resticInventoryOf(repositoryOf(state, context)).forget(points, context.signal),
+  async assertStays(state, context) {
+    // with nothing to be left there, or nothing that goes elsewhere because of it, it may be gone
+    if (!state.source || !state.points.some(({ good }) => good)) return;
+    const giveUp =
+      "the set's Cinder snapshots would go next, so nothing of it is removed: put the repository back, or, to give its points up, " +
+      "take this resource out of the state with `pulumi state delete`";
+    const there = await resticInventoryOf(repositoryOf(state, context))
+      .marked(ownersOf(state), context.signal)
+      .catch(error => {
+        throw new Error(
+          `deletionPolicy is 'retain', and whether its restic snapshots are there is not known: ${(error as Error).message}; ${giveUp}`,
+          { cause: error },
+        );
+      });
+    const ids = new Set(there.flatMap(({ id, writtenFor }) => [id, writtenFor]));
+    if (!state.points.some(({ resticSnapshotId, good }) => good && ids.has(resticSnapshotId)))
+      throw new Error(
+        `deletionPolicy is 'retain', and none of its good restic snapshots is there any more; ${giveUp}`,
+      );
+  },
   async leave(state, context) {
     await context.mover(state).cleanup({ owner: state.owner, log: context.log });
   },

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { rename } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import path from "node:path";
+import { openRepository } from "../../provider/restic";
 import { tidyUp } from "../provider/restic/fixture";
-import { aSet, HostilePlace, type HostileStack, hourOf, slotOf, tenSlots } from "./hostile-set";
+import { aSet, HostilePlace, type HostileStack, hourOf, password, slotOf, tenSlots } from "./hostile-set";
 
 describe("a repository", function () {
   this.timeout(120_000);
@@ -28,6 +29,26 @@ describe("a repository", function () {
         await rename(away, place.url);
       },
     );
+  });
+
+  it("that is away, or empty, at a destroy costs no Cinder point, where the points in it were to stay", async () => {
+    for (const hour of [1, 2]) await stack.upWell(hourOf(hour));
+    const points = place.cinderSlots(stack.owner("pg-snapshot"));
+    const away = path.join(place.directory, "elsewhere");
+    await rename(place.url, away);
+    await assert.rejects(
+      stack.destroy(hourOf(3)),
+      /deletionPolicy is 'retain', and whether its restic snapshots are there is not known: .*`pulumi state delete`/,
+    );
+    await openRepository({ url: place.url, password }).ensureInitialised();
+    await assert.rejects(stack.destroy(hourOf(3)), /none of its good restic snapshots is there any more/);
+    assert.deepEqual(place.cinderSlots(stack.owner("pg-snapshot")), points);
+
+    await rm(place.url, { recursive: true });
+    await rename(away, place.url);
+    await stack.destroy(hourOf(3));
+    assert.deepEqual(place.cinderSlots(stack.owner("pg-snapshot")), []);
+    assert.deepEqual(await place.resticSlots(stack.owner("pg-backup")), [1, 2].map(slotOf));
   });
 
   it("that two stacks share takes the points of both at once, and each lets go of its own alone", async () => {

@@ -57,6 +57,20 @@ describe("isUnusual", () => {
     assert.deepEqual(alarms([...days(20, calm), { same: 400, fresh: 630 }]), [20]);
   });
 
+  it("says so of files smaller than restic's own record of them, which is new each time", () => {
+    const of = (filesUnmodified: number): Counted => ({
+      filesTotal: 300,
+      bytesTotal: 9_000,
+      filesUnmodified,
+      bytesAdded: 93_425,
+    });
+    let history: History | undefined;
+    for (let run = 0; run < 10; run++)
+      history = withChange(history, changeOf(of(298), of(300)), new Date("2026-11-22T10:00:00Z"));
+    assert.equal(isUnusual(changeOf(of(298), of(300)), history), false);
+    assert.equal(isUnusual(changeOf(of(0), of(300)), history), true);
+  });
+
   it("does not where less than half of it is new", () =>
     assert.deepEqual(alarms([...days(20, calm), { same: 600, fresh: 430 }]), []));
 
