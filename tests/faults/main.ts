@@ -8,7 +8,8 @@ const usage = `npm run test:faults -- [options]
 
   --grep <pattern>   the cases of the matrix whose title matches; all without it
   --sample <count>   so many of them, by --seed
-  --list             tells the seconds of each
+  --list             names them, and plays none
+  --times            tells the seconds of each
   --mutations        against providers that are broken on purpose
   --month            thirty days of hourly runs on one state, instead of the matrix
   --hours <count>    so many hours of the month in place of 720
@@ -25,6 +26,7 @@ async function main(): Promise<void> {
       seed: { type: "string", default: "1" },
       workers: { type: "string" },
       list: { type: "boolean", default: false },
+      times: { type: "boolean", default: false },
       mutations: { type: "boolean", default: false },
       month: { type: "boolean", default: false },
       hours: { type: "string", default: "720" },
@@ -52,15 +54,16 @@ async function main(): Promise<void> {
     const matching = all.filter(one => !pattern || pattern.test(titleOf(one)));
     const cases = values.sample ? sampleOf(matching, Number(values.sample), Number(values.seed)) : matching;
     chosen = cases.length;
+    if (values.list) console.log(cases.map(titleOf).join("\n"));
     console.log(`${chosen} of ${all.length} cases`);
-    return cases;
+    return values.list ? [] : cases;
   };
   let done = 0;
   const played = await playAll(calls => choose(allCases(calls)), {
-    workers: Number(values.workers ?? 3),
+    workers: values.list ? 1 : Number(values.workers ?? 3),
     onPlayed({ one, problems, seconds }) {
       done++;
-      if (values.list) console.log(`${titleOf(one)} ${seconds.toFixed(1)} s`);
+      if (values.times) console.log(`${titleOf(one)} ${seconds.toFixed(1)} s`);
       if (problems.length > 0)
         console.log(
           `FAILED ${titleOf(one)} (${seconds.toFixed(1)} s)\n  ${problems.join("\n  ").replaceAll("\n", "\n    ")}`,
