@@ -14,7 +14,7 @@ const usage = `npm run test:faults -- [options]
   --month            thirty days of hourly runs on one state, instead of the matrix
   --hours <count>    so many hours of the month in place of 720
   --seed <number>    what is drawn; default 1
-  --workers <count>  of the matrix, default 3; months at once, each with a seed of its own, default 1
+  --workers <count>  of the matrix, default 5; months at once, each with a seed of its own, default 1
   --help`;
 
 /** Plays the fault matrix, or months of hourly runs. */
@@ -60,7 +60,7 @@ async function main(): Promise<void> {
   };
   let done = 0;
   const played = await playAll(calls => choose(allCases(calls)), {
-    workers: values.list ? 1 : Number(values.workers ?? 3),
+    workers: values.list ? 1 : Number(values.workers ?? 5),
     onPlayed({ one, problems, seconds }) {
       done++;
       if (values.times) console.log(`${titleOf(one)} ${seconds.toFixed(1)} s`);
