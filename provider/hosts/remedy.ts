@@ -1,5 +1,5 @@
 import { WaitError } from "../cinder/watch";
-import { ApiError } from "../openstack";
+import { ApiError, isNotFound } from "../openstack";
 import { ResticError } from "../restic";
 
 /**
@@ -8,13 +8,15 @@ import { ResticError } from "../restic";
  */
 export function wordsOf(failure: unknown): string {
   const message = failure instanceof Error ? failure.message : String(failure);
-  return comesFromOutside(failure) && !/\bnext (run|one|up)\b/.test(message)
-    ? `${message}; the next run goes on from here`
-    : message;
+  const causes = causesOf(failure);
+  const isOfOutside = causes.some(
+    cause => cause instanceof ApiError || cause instanceof ResticError || cause instanceof WaitError,
+  );
+  if (!isOfOutside || /\bnext (run|one|up)\b/.test(message)) return message;
+  const forGood = causes.some(isNotFound) ? ", or fails again where what is not found is gone for good" : "";
+  return `${message}; the next run goes on from here${forGood}`;
 }
 
-function comesFromOutside(failure: unknown): boolean {
-  for (let at = failure; at instanceof Error; at = at.cause)
-    if (at instanceof ApiError || at instanceof ResticError || at instanceof WaitError) return true;
-  return false;
+function causesOf(failure: unknown): Error[] {
+  return failure instanceof Error ? [failure, ...causesOf(failure.cause)] : [];
 }
