@@ -190,7 +190,7 @@ function errorsIn(output: string): string[] {
 }
 
 const noAnswer =
-  /no answer from|did not answer within|timed out|socket hang up|unexpected answer|what became of/;
+  /no answer from|did not answer within|is not Keystone's|the answer names no|timed out|socket hang up|unexpected answer|what became of/;
 const brokenOff = /something went wrong|connection lost/;
 
 /** How an error must tell of a fault; of an HTTP status by its number. */
