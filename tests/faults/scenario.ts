@@ -373,9 +373,9 @@ function copy(from: string, to: string): void {
   execFileSync("cp", ["-a", "--sparse=always", from, to]);
 }
 
-/** The names of the snapshots in the repository, without asking restic. */
+/** The names of the snapshots in the repository, without asking restic, and without what a killed one was writing. */
 export const snapshotFiles = (repository: string): string[] =>
-  readdirSync(path.join(repository, "snapshots"));
+  readdirSync(path.join(repository, "snapshots")).filter(name => /^[0-9a-f]{64}$/.test(name));
 
 /** Takes away the mounts that a case has left which did not come to its end. */
 export function unmount(root: string): void {
