@@ -159,10 +159,10 @@ function isReplaced(line: string, lines: readonly string[]): boolean {
 const resources = /\b(alpha|beta|web|restored|repository)\b/;
 /** "creating snapshot of volume x: …", or what is left to do after the work itself. */
 const phases =
-  /\b[a-z]+ing .+: |failed to authenticate|could not be (removed|forgotten)|PartiallyFailed: |there is no repository at /;
+  /\b[a-z]+ing .+: |failed to authenticate|could not be (removed|forgotten)|PartiallyFailed: |there is no repository at |is not at .* any more; /;
 /** A refusal names the property instead. */
 const remedies =
-  /has a problem: property \S+: |\bnext (run|one|up)\b|administrator|\b(check|free|exclude|ask) /;
+  /has a problem: property \S+: |is it mounted\? |\bnext (run|one|up)\b|administrator|\b(check|free|exclude|ask) /;
 
 /**
  * A run that failed says in each error which resource it is of, what was being done and what to do, and in one of them why.
@@ -214,7 +214,8 @@ const causes: Partial<Record<Fault, RegExp>> = {
   "exit 12": /wrong password/,
   "no space left": /no space left/,
   killed: /restic was killed/,
-  "repository gone": /there is no repository at|does not exist|no such file|is not there/,
+  "repository gone":
+    /there is no repository at|is not at .* any more|does not exist|no such file|is not there/,
   "locked by the living": /repository is locked by PID 1 on elsewhere/,
   "locked by the dead": /repository is (already )?locked/,
   "snapshot stuck in creating": /is 'creating'/,
