@@ -223,7 +223,7 @@ const causes: Partial<Record<Fault, RegExp>> = {
   "volume stuck in creating": /is 'creating'/,
   "volume ends in error": /'error'/,
   "snapshot stuck in deleting": /is 'deleting'/,
-  "snapshot busy": /back to 'available'/,
+  "snapshot busy": /back to 'available'|[Ss]napshot is busy/,
   "snapshot ends in error_deleting": /'error_deleting'/,
   "volume stuck in deleting": /is 'deleting'/,
   "volume busy": /back to 'available'/,

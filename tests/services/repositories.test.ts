@@ -37,7 +37,14 @@ class Door {
       }
       socket.pipe(inside).pipe(socket);
     });
-    await new Promise<void>(resolve => this.server?.listen(this.port, "127.0.0.1", resolve));
+    const { server } = this;
+    // somebody else's connection may have the port for a moment
+    const listens = () =>
+      new Promise<boolean>(resolve => {
+        server.once("error", () => resolve(false));
+        server.listen(this.port, "127.0.0.1", () => resolve(true));
+      });
+    await until("the door's port", listens);
     this.port = (this.server.address() as { port: number }).port;
   }
 
