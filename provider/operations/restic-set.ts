@@ -36,8 +36,11 @@ export interface ResticPoint extends SetPoint {
 /** All snapshots in a repository that carry the mark of a point, whoever wrote them, newest first. */
 export async function markedSnapshots(repository: Repository, signal?: AbortSignal): Promise<ResticPoint[]> {
   const found = await repository.snapshots({ tags: [`managed-by=${managedBy}`], signal });
-  return found.flatMap(snapshot => asPoint(snapshot) ?? []).sort(newestFirst);
+  return markedAmong(found);
 }
+
+const markedAmong = (found: readonly ResticSnapshot[]): ResticPoint[] =>
+  found.flatMap(snapshot => asPoint(snapshot) ?? []).sort(newestFirst);
 
 /** The points of everyone in a repository, newest first. */
 export async function resticPoints(repository: Repository, signal?: AbortSignal): Promise<ResticPoint[]> {
@@ -46,7 +49,7 @@ export async function resticPoints(repository: Repository, signal?: AbortSignal)
 
 /** The points among the snapshots of a repository, newest first. */
 export function pointsAmong(found: readonly ResticSnapshot[]): ResticPoint[] {
-  return standing(found.flatMap(snapshot => asPoint(snapshot) ?? [])).sort(newestFirst);
+  return standing(markedAmong(found));
 }
 
 /** How much clocks may differ. */
@@ -70,10 +73,7 @@ export const newestGood = (
 
 /** The snapshots that carry the mark of a set's point, whoever wrote them, newest first. */
 export const markedOf = (found: readonly ResticSnapshot[], owner: string): ResticPoint[] =>
-  found
-    .flatMap(snapshot => asPoint(snapshot) ?? [])
-    .filter(point => point.owner === owner)
-    .sort(newestFirst);
+  markedAmong(found).filter(point => point.owner === owner);
 
 /** Without those that another one stands for, which carries more tags. */
 export function standing(points: readonly ResticPoint[]): ResticPoint[] {

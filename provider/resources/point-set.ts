@@ -16,12 +16,6 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
   const [removes, removed] = store.verbs;
   const currentOf = (state: O) => state[store.idKey] as string;
 
-  const ownRun = (given: G): Run => ({
-    slot: given.slot,
-    trigger: given.trigger,
-    origin: store.originOf?.(given),
-  });
-
   function outputsOf(kept: Decision<P>[], gone: Shown["removed"], own: Own, run?: Run): O {
     const points = kept.map(({ point }) => point);
     // the run's own, whatever time another one claims
@@ -41,15 +35,10 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
   }
 
   function explained(points: readonly P[], given: G, context: Context): Decision<P>[] {
-    const asOf = asOfOf(given, context);
+    const asOf = asOfOf(store, given, context);
     if (store.explain) return newestFirst(store.explain(points, given, asOf));
     const { keep, remove } = store.judge(points, given, asOf);
     return newestFirst([...keep, ...remove]);
-  }
-
-  /** Retention counts back from the newest slot, never from the wall clock. */
-  function asOfOf(given: G, context: Context): Date {
-    return given.slot ? new Date(given.slot) : store.momentOf(given, context);
   }
 
   async function converge(given: G, state: (G & O) | undefined, context: Context): Promise<O> {
@@ -57,9 +46,9 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       return { ...outputsOf([], [], store.own(given, state)), ...(state ? { points: state.points } : {}) };
     const taken = await store.take(given, state, context);
     const { superseded, partial } = taken;
-    const run = ownRun(given);
+    const run = ownRunOf(store, given);
     const own = pointOf(taken.points, run);
-    const judged = store.judge(taken.points, given, asOfOf(given, context));
+    const judged = store.judge(taken.points, given, asOfOf(store, given, context));
     // never the point of the run itself, whatever time another one claims
     const remove = judged.remove.filter(({ point }) => point !== own);
     const end = await taken.remove(remove);
@@ -106,12 +95,12 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
 
   return {
     async plan(state: (G & O) | undefined, given: G, context: Context) {
-      const asOf = asOfOf(given, context);
+      const asOf = asOfOf(store, given, context);
       const found = await store.before(given, state, context);
       const present = store.accept?.(found, given) ?? found;
       const accepted = found.filter(({ good }, index) => !good && present[index]?.good);
       const adopted = (await store.adopted?.(given, state, context)) ?? [];
-      const run = ownRun(given);
+      const run = ownRunOf(store, given);
       const isDue = store.wants(given) && !pointOf(present, run);
       // of a new resource check says it; where it cannot be asked the run will say
       const missing =
@@ -183,7 +172,12 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
       if (state.points.length === 0 && !store.wants(state)) return { id, outputs: outputsOf([], [], own) };
       const present = await store.present(state, context);
       if (present.length === 0 && state.points.length > 0) return undefined;
-      const outputs = outputsOf(explained(present, state, context), state.removed, own, ownRun(state));
+      const outputs = outputsOf(
+        explained(present, state, context),
+        state.removed,
+        own,
+        ownRunOf(store, state),
+      );
       // an older point does not take the place of a newest one that is gone: what is missing would be forgotten
       const isLost = store.wants(state) && !present.some(point => point.id === currentOf(state));
       return { id, outputs: isLost ? { ...outputs, ...store.current(undefined) } : outputs };
@@ -206,9 +200,22 @@ export function pointSet<G extends Given, O extends Shown, P extends SetPoint, O
   };
 }
 
-/** The point that the coming run will make, for the preview's arithmetic. */
-function comingPoint<G extends Given, O extends Shown, P extends SetPoint, Own extends Partial<O>>(
-  store: PointStore<G, O, P, Own>,
+/** What makes a run of a set different from its others. */
+export const ownRunOf = <G extends Given>(
+  store: { originOf?(given: G): string | undefined },
+  given: G,
+): Run => ({ slot: given.slot, trigger: given.trigger, origin: store.originOf?.(given) });
+
+/** Retention counts back from the newest slot, never from the wall clock. */
+export const asOfOf = <G extends Given>(
+  store: { momentOf(given: G, context: Context): Date },
+  given: G,
+  context: Context,
+): Date => (given.slot ? new Date(given.slot) : store.momentOf(given, context));
+
+/** The point that a run will make, for the preview's arithmetic. */
+export function comingPoint<G extends Given, P extends SetPoint>(
+  store: { coming(given: G): Omit<P, keyof SetPoint> },
   given: G,
   time: Date,
 ): P {

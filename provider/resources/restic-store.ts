@@ -8,7 +8,7 @@ import { proofOf } from "../operations/proof";
 import { resticInventoryOf } from "../operations/restic-inventory";
 import { markedSnapshots, type ResticPoint } from "../operations/restic-set";
 import type { Decision, Retention } from "../operations/retention";
-import { decide, holdBack, pointOf, type Run } from "../operations/set-point";
+import { decide, holdBack, pointOf } from "../operations/set-point";
 import {
   allowedAmong,
   asAllowed,
@@ -23,7 +23,7 @@ import { unremovedOf } from "../operations/unremoved";
 import { describePoint } from "../operations/words";
 import { isKind, type Repository } from "../restic";
 import { setNameOf } from "./inputs";
-import { markOf } from "./point-set";
+import { asOfOf, comingPoint, markOf, ownRunOf } from "./point-set";
 import type { PointStore, Removed, Taken } from "./point-store";
 import { accessOf } from "./repository-access";
 import type { Context } from "./resource";
@@ -171,10 +171,10 @@ function cautions(
 function foretold(found: readonly ResticPoint[], given: Inputs, context: Context): string[] {
   const points = asAllowed(found, given.allowShrink);
   const accepts = allowedAmong(found, given.allowShrink).length > 0;
-  const isDue = resticStore.wants(given) && !pointOf(points, ownRunOf(given));
-  const moment = given.slot ? new Date(given.slot) : resticStore.momentOf(given, context);
+  const isDue = resticStore.wants(given) && !pointOf(points, ownRunOf(resticStore, given));
+  const moment = asOfOf(resticStore, given, context);
   if (isDue && !accepts) return fullGoing("this run", points, given, moment);
-  return nextGoing(isDue ? [comingAt(moment, given), ...points] : points, given, accepts);
+  return nextGoing(isDue ? [comingPoint(resticStore, given, moment), ...points] : points, given, accepts);
 }
 
 /**
@@ -200,24 +200,11 @@ function fullGoing(
   isAnySaid = false,
 ): string[] {
   const full = new Set(fullPoints(points).map(({ id }) => id));
-  const { remove } = judge([comingAt(time, given), ...points], given, time);
+  const { remove } = judge([comingPoint(resticStore, given, time), ...points], given, time);
   const gone = remove.filter(({ point }) => full.has(point.id));
   const isAll = gone.length === full.size;
   return gone.length > 0 && (isAll || isAnySaid) ? [fullGoWords(when, gone, isAll)] : [];
 }
-
-/** A point that a run will make then. */
-const comingAt = (time: Date, { owner, slot, trigger }: Inputs): ResticPoint => ({
-  id: "coming",
-  time,
-  good: true,
-  slot,
-  trigger,
-  takenAt: instant(time),
-  owner,
-  tags: [],
-  tree: "",
-});
 
 /**
  * As the policy says, but for two things. Nothing goes that is older than an unusual change which nobody has acknowledged.
@@ -448,9 +435,6 @@ const rounded = (share: number): number => Math.ceil(Math.round(share * 1e6) / 1
 function isElsewhere(given: Inputs, state: BackupState): boolean {
   return given.repository?.url !== state.repository.url;
 }
-
-/** What makes the run of a set different from its others. */
-const ownRunOf = ({ slot, trigger, source }: Inputs): Run => ({ slot, trigger, origin: source?.volumeId });
 
 /** Whose points make up the set. */
 function ownersOf(given: Inputs): string[] {

@@ -5,11 +5,10 @@ import path from "node:path";
 import type { Devcloud } from "../../devcloud";
 import { Client } from "../devcloud/client";
 import { random } from "../random";
-import { until } from "../until";
 import { allCases, type Call, type FaultCase, titleOf } from "./cases";
 import { Oracle, type Slots, type Tiers } from "./month-oracle";
 import { type Drawn, type Hour, type Kind, planOf, quietHours, type Special } from "./month-plan";
-import { foreignObjects, idsInState, lineOf, ownObjects, processes, type Seen, traces } from "./picture";
+import { foreignObjects, idsInState, lineOf, ownObjects, type Seen, stillWorking, traces } from "./picture";
 import { callsOf, fatal, isEnd, messageProblems, place, wrongPassword } from "./play";
 import { type Placed, PlayedDevcloud } from "./played-cloud";
 import { password, type Ran, type RunOptions, Scenario, sets } from "./scenario";
@@ -246,7 +245,7 @@ class Month {
     report.runs++;
     for (const one of placed) await one.settle?.();
     for (const [index, one] of standing.entries()) one.isMet ||= placed[index]?.isMet(ran) === true;
-    await this.ended();
+    for (const line of await stillWorking(scenario)) this.wrong(`still there after the run: ${line}`);
     for (const one of placed.reverse()) await one.mend();
     this.cloud.faults.clear();
     for (const name of readdirSync(scenario.wrapper))
@@ -299,15 +298,6 @@ class Month {
   private isStanding({ title, until: end, isMet }: Standing, hour: number): boolean {
     if (hour >= end && !isMet) this.report.unmet.push(title);
     return hour < end;
-  }
-
-  /** Waits for what a run has left running where its provider was killed. */
-  private async ended(): Promise<void> {
-    const { root } = this.scenario;
-    await until("the end of what the run had begun", () => processes(root).length === 0, {
-      seconds: 20,
-      every: 20,
-    }).catch(() => this.wrong(`still there after the run: ${processes(root).join(", ")}`));
   }
 
   /** What happens once in a month. */

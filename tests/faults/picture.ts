@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import type { DeploymentFile } from "../../engine";
 import { loopsOn } from "../loop-devices";
+import { until } from "../until";
 import type { CloudRows } from "./played-cloud";
 import { password, type Scenario, type Stage, snapshotFiles } from "./scenario";
 
@@ -160,6 +161,15 @@ export function processes(root: string): string[] {
       return [];
     }
   });
+}
+
+/** Waits for the end of what a run has begun; returns the processes that are there still. */
+export async function stillWorking({ root, cloud }: Scenario): Promise<string[]> {
+  const working = () => processes(root).filter(line => !cloud.daemons?.test(line));
+  return until("the end of what the run had begun", () => working().length === 0, {
+    seconds: 20,
+    every: 20,
+  }).then(() => [], working);
 }
 
 /** How many good points each set must not fall below while a run works. */

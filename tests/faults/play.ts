@@ -9,7 +9,16 @@ import type { Engine } from "../../engine";
 import { addLock } from "../quick-restic/quick-repository";
 import { until } from "../until";
 import { type Call, ends, type Fault, type FaultCase } from "./cases";
-import { foreignObjects, idsInState, lineOf, ownObjects, processes, traces, Watch } from "./picture";
+import {
+  foreignObjects,
+  idsInState,
+  lineOf,
+  ownObjects,
+  processes,
+  stillWorking,
+  traces,
+  Watch,
+} from "./picture";
 import type { Placed } from "./played-cloud";
 import { password, type Ran, type Scenario, type Stage, stages, unmount } from "./scenario";
 
@@ -91,10 +100,7 @@ export async function playHere(scenario: Scenario, one: FaultCase, pictures: Pic
   const first = await scenario.run(one.stage, placed.run);
   await placed.settle?.();
   if (!placed.isMet(first)) wrong("the fault met nothing");
-  const working = () => processes(scenario.root).filter(line => !cloud.daemons?.test(line));
-  const ended = () =>
-    until("the end of what the run had begun", () => working().length === 0, { seconds: 20, every: 20 });
-  await ended().catch(() => wrong(`still there after the run: ${working().join(", ")}`));
+  for (const line of await stillWorking(scenario)) wrong(`still there after the run: ${line}`);
   await placed.mend();
   await cloud.settled();
   for (const name of readdirSync(scenario.wrapper))
@@ -109,7 +115,7 @@ export async function playHere(scenario: Scenario, one: FaultCase, pictures: Pic
   if (second.exitCode !== 0) wrong(`the next run failed:\n${second.output}`);
   problems.push(...watch.problems);
   // the shell that watches over a restic ends a moment after it
-  await ended().catch(() => {});
+  await stillWorking(scenario);
   problems.push(...(await traces(scenario)).map(trace => `left: ${trace}`));
   problems.push(...(await differences(scenario, one.stage, pictures[one.stage])));
   if (JSON.stringify(await foreignObjects(scenario)) !== JSON.stringify(foreign))
